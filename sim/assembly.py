@@ -1,0 +1,431 @@
+"""From a declared scenario to a world that runs: mechanisms with their streams, processes with their mechanisms.
+
+Every component draws from the stream of its own name, so two variants of a scenario meet the same world. The first member leads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from simpy.core import Environment
+
+from sim import distributions
+from sim.apiserver.lease_manager import LeaseManager
+from sim.apiserver.server import ApiServer
+from sim.apiserver.watch_cache import WatchCache
+from sim.clientgo import limiters
+from sim.clientgo.priority_queue import PriorityQueue
+from sim.clientgo.queue_interface import WorkQueue
+from sim.clientgo.rate_limiting import RateLimitingQueue
+from sim.controllers.cache import ObjectMap
+from sim.etcd.backend import Backend, BackendCosts, BackendRules
+from sim.etcd.bbolt import Pages
+from sim.etcd.follower import Follower
+from sim.etcd.mvcc import Mvcc
+from sim.etcd.request import Op, Outcome, Shape
+from sim.hardware.disk import Disk, Stalls
+from sim.hardware.link import Link
+from sim.processes import background, clients
+from sim.processes.churn import PodChurn
+from sim.processes.controller import Reconciler, Tally, enqueue_on, reconcile_worker
+from sim.processes.events import Call, Ghost
+from sim.processes.informer import Informer
+from sim.processes.leader import Leader, LeaderRules
+from sim.processes.rest_client import Gateway, RestClient, Samples, SharedLeases
+from sim.processes.watch import ObjectKey, WatchHub
+from sim.processes.work_queue import Workplace
+from sim.ratelimit.bucket import TokenBucket
+from sim.result import Incident
+from sim.scenario import Scenario
+from sim.scenario import distribution as laws
+from sim.scenario import limiters as declared
+from sim.scenario.controllers import Controller
+from sim.scenario.interval import Interval
+from sim.scenario.workloads import Lists, PodChurn as DeclaredChurn
+from sim.streams import Delays, Streams
+from sim.units import MINUTE, SECOND, Nanoseconds, seconds
+
+COMPACT_KEY_BYTES = len("compact_rev_key")
+COMPACT_VALUE_BYTES = 8
+PERIODIC_SAMPLES = 10
+
+
+def table(law: laws.Distribution) -> distributions.Table:
+    """The quantile table of a declared law of durations."""
+    match law:
+        case laws.Constant():
+            return distributions.constant(law.constant)
+        case laws.Lognormal():
+            return distributions.lognormal(law.median, law.p99)
+        case laws.Gamma():
+            return distributions.gamma(law.mean, law.sd)
+        case laws.Empirical():
+            return distributions.empirical(law.quantiles)
+        case laws.Mixture():
+            return distributions.mixture([(part.weight, table(part.of)) for part in law.mixture])
+
+
+def rate_limiter(spec: declared.Limiter) -> limiters.RateLimiter:
+    """A client-go limiter as it is declared."""
+    match spec:
+        case declared.ExponentialLimiter():
+            return limiters.ItemExponentialFailure(spec.base, spec.max)
+        case declared.BucketLimiter():
+            return limiters.Bucket(spec.rate, spec.burst)
+        case declared.FastSlowLimiter():
+            return limiters.ItemFastSlow(spec.fast, spec.slow, spec.max_fast_attempts)
+        case declared.MaxOfLimiter():
+            return limiters.MaxOf(*(rate_limiter(part) for part in spec.limiters))
+        case declared.MaxWaitLimiter():
+            return limiters.WithMaxWait(rate_limiter(spec.limiter), spec.max)
+
+
+@dataclass(slots=True)
+class RunningController:
+    """One of `count` equal controllers."""
+
+    name: str
+    queue: Workplace
+    tally: Tally
+    cache: ObjectMap
+    client: RestClient
+    queue_seconds: list[int] = field(default_factory=list)
+    work_seconds: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class World:
+    """Everything of one run that somebody observes."""
+
+    env: Environment
+    scenario: Scenario
+    writers: list[str]
+    member: str
+    backend: Backend
+    leader: Leader
+    followers: dict[str, Follower]
+    servers: list[ApiServer]
+    hubs: list[WatchHub]
+    samples: Samples
+    controllers: list[RunningController]
+    incidents: list[Incident]
+    client_latencies: list[int]
+    list_durations: list[int]
+
+
+class _Builder:
+    def __init__(self, scenario: Scenario, seed: int):
+        self.scenario, self.env, self.streams = scenario, Environment(0), Streams(seed)
+        self.writers: list[str] = [
+            *scenario.workloads, "node-heartbeats", "leader-elections", *scenario.controllers, *scenario.clients,
+            "kube-apiserver", "etcd", "preloaded",
+        ]  # fmt: skip
+        self.incidents: list[Incident] = []
+        self.samples = Samples()
+        self.hubs: list[WatchHub] = []
+        self.lessor: background.Lessor | None = None
+
+    def delays(self, law: laws.Distribution, name: str, block: int = 4096) -> Delays:
+        return Delays(self.streams(name), table(law), block)
+
+    def gap(self, every: Interval, name: str) -> Callable[[], Nanoseconds]:
+        """Times between two events of a calendar."""
+        if every.law == "fixed":
+            return lambda: every.mean
+        return Delays(self.streams(name), distributions.exponential(every.mean)).draw
+
+    # ---- etcd
+
+    def disks(self, name: str) -> tuple[Disk, Disk, float]:
+        """A member's disk as its WAL and its backend see it, and its bandwidth."""
+        member = self.scenario.etcd.members[name]
+        profile = member.profile
+        stalls = Stalls([(f.at, f.at + f.for_) for f in self.scenario.faults.values() if f.member == name])
+        backend_law = profile.backend_fdatasync or profile.fdatasync
+        wal = self.delays(profile.fdatasync, f"etcd.{name}.wal")
+        backend = self.delays(backend_law, f"etcd.{name}.backend")
+        bandwidth = float(profile.bandwidth)
+        return Disk(wal.draw, bandwidth, stalls), Disk(backend.draw, bandwidth, stalls), bandwidth
+
+    def link(self, name: str) -> Link:
+        network = self.scenario.etcd.network
+        if not network.jitter:
+            return Link(network.rtt)
+        jitter = Delays(self.streams(f"etcd.link.{name}"), distributions.exponential(network.jitter / 2))
+        return Link(network.rtt, jitter)
+
+    def shapes(self) -> dict[str, Shape]:
+        costs, watchers = self.scenario.etcd.costs, sum(server.count for server in self.scenario.apiservers.values())
+        return {
+            name: Shape(
+                name, kind.key_bytes, kind.value_bytes, kind.ttl is not None,
+                kind.value_bytes * costs.apply_per_kib // 1024 + watchers * costs.watch_event,
+            )
+            for name, kind in self.scenario.objects.items()
+        }  # fmt: skip
+
+    def incident(self, at: Nanoseconds, kind: str, about: str) -> None:
+        self.incidents.append(Incident(seconds(at), kind, about))
+
+    def build(self) -> World:
+        scenario, env = self.scenario, self.env
+        etcd, costs = scenario.etcd, scenario.etcd.costs
+        release = etcd.release
+        self.shape = self.shapes()
+        self.client_shape = {
+            name: Shape(name, client.key_bytes, client.value_bytes, apply_ns=client.value_bytes * costs.apply_per_kib // 1024)
+            for name, client in scenario.clients.items()
+        }
+        self.compact_shape = Shape("compact_rev_key", COMPACT_KEY_BYTES, COMPACT_VALUE_BYTES)
+        leading, *following = etcd.members
+        wal, file, _ = self.disks(leading)
+        pages = Pages(small_follows_fill=release >= (3, 6, 0))
+        mvcc = Mvcc(pages, keep_tombstone_at_compaction=_since(release, 34, 16))
+        self.backend = Backend(
+            mvcc, pages, file, self.delays(costs.apply, f"etcd.{leading}.apply").draw,
+            BackendCosts(costs.scan, costs.delete, costs.index_walk, costs.read_key + costs.index_key, costs.page_write),
+            BackendRules(
+                etcd.batch_interval, etcd.batch_limit, etcd.compaction.batch, etcd.compaction.pause, _since(release, 30, 12),
+                etcd.entries_per_snapshot,
+            ),
+            [*self.shape.values(), *self.client_shape.values(), self.compact_shape], len(self.writers),
+        )  # fmt: skip
+        followers: dict[str, Follower] = {}
+        for name in following:
+            disk, _, bandwidth = self.disks(name)
+            followers[name] = Follower(self.link(f"{leading}-{name}"), self.link(f"{name}-{leading}"), disk, bandwidth)
+        self.leader = Leader(
+            env, wal, list(followers.values()), self.backend,
+            LeaderRules(etcd.quota, etcd.request_timeout, etcd.max_gap, costs.ready, costs.entry, etcd.segment_size),
+            len(self.writers), self.applied, self.incident,
+        )  # fmt: skip
+        self.gateways = [self.gateway(name) for name in scenario.apiservers]
+        self.lessor = background.Lessor(env, lambda: Call(env, self.leader.propose, self.writer("etcd")))
+        preloaded = self.writer("preloaded")
+        for name, count in etcd.preload.items():
+            self.backend.preload(self.shape[name], preloaded, count)
+        controllers = [
+            running for name, controller in scenario.controllers.items() for running in self.controllers(name, controller)
+        ]
+        self.background()
+        self.compaction()
+        client_latencies: list[int] = []
+        list_durations: list[int] = []
+        self.workloads(list_durations)
+        self.clients(client_latencies)
+        for fault_name, fault in scenario.faults.items():
+            self.incident(fault.at, fault.kind, f"{fault_name}: the disk of {fault.target} freezes for {seconds(fault.for_):g} s")
+        self.backend.begin()
+        return World(
+            env, scenario, self.writers, leading, self.backend, self.leader, followers,
+            [gateway.server for gateway in self.gateways], self.hubs, self.samples, controllers, self.incidents,
+            client_latencies, list_durations,
+        )  # fmt: skip
+
+    def writer(self, name: str) -> int:
+        return self.writers.index(name)
+
+    def applied(self, entry: Call | Ghost) -> None:
+        """An entry other than a write-once key has its outcome: tell the watches and the lessor."""
+        if entry.op is Op.LEASE_GRANT:
+            if self.lessor is not None:
+                self.lessor.granted(entry.lease, entry.expected, entry.done)
+            return
+        for hub in self.hubs:
+            hub.applied(entry)
+
+    # ---- Kubernetes
+
+    def gateway(self, name: str) -> Gateway:
+        declared_server = self.scenario.apiservers[name]
+        cache = WatchCache()
+        to_client = declared_server.rtt_to_clients // 2
+        admission = declared_server.admission
+        free = isinstance(admission, laws.Constant) and admission.constant == 0
+        server = ApiServer(
+            to_client, declared_server.rtt_to_etcd // 2 + self.scenario.etcd.costs.request,
+            self.delays(declared_server.overhead, f"apiserver.{name}.overhead").draw,
+            None if free else self.delays(admission, f"apiserver.{name}.admission").draw, cache,
+        )  # fmt: skip
+        self.hubs.append(WatchHub(self.env, cache, self.delays(declared_server.watch_lag, f"apiserver.{name}.watch", 256).draw, to_client))
+        return Gateway(self.env, server, self.leader.propose, self.samples)
+
+    def exists(self, key: ObjectKey, shape: Shape, writer: int) -> ObjectKey:
+        """An object that is there before the start, and that every API server knows."""
+        self.backend.preload(shape, writer, key=key)
+        for gateway in self.gateways:
+            gateway.server.cache.learn(key, self.backend.mvcc.revision, 0)
+        return key
+
+    def background(self) -> None:
+        declared_background, env = self.scenario.background, self.env
+        if not (declared_background.nodes or declared_background.leader_elections):
+            return
+        phase = self.streams("background.phase", 64)
+        gateway = self.gateways[0]
+        lease, node = self.shape[declared_background.lease_object], self.shape[declared_background.node_object]
+        writer = self.writer("node-heartbeats")
+
+        def beat(shape: Shape, resource: str, name: str, every: Nanoseconds, by: int, after_answer: bool) -> None:
+            key = self.exists(ObjectKey(resource, "", name), shape, by)
+            start = int(phase.uniform() * every)
+            client = RestClient(gateway, None)
+            env.process(background.heartbeat(env, client, gateway.call(by), shape, key, every, start, after_answer))
+
+        for number in range(declared_background.nodes):
+            beat(lease, "leases", f"node-{number}", declared_background.node_lease_every, writer, False)
+            beat(node, "nodes", f"node-{number}", declared_background.node_status_every, writer, False)
+        elections = self.writer("leader-elections")
+        for number in range(declared_background.leader_elections):
+            beat(lease, "leases", f"component-{number}", declared_background.leader_election_every, elections, True)
+
+    def compaction(self) -> None:
+        compaction, env, backend = self.scenario.etcd.compaction, self.env, self.backend
+
+        def revision() -> int:
+            return backend.mvcc.revision
+
+        match compaction.by:
+            case "apiserver" if self.gateways:
+                writer = self.writer("kube-apiserver")
+                gateway = self.gateways[0]
+                key = self.exists(ObjectKey("compact_rev_key", "", ""), self.compact_shape, writer)
+                env.process(
+                    background.api_server_compaction(
+                        env, gateway, RestClient(gateway, None), gateway.call(writer), self.compact_shape, key, compaction.every,
+                        revision,
+                    )
+                )  # fmt: skip
+            case "periodic" | "revision":
+                periodic = compaction.by == "periodic"
+                retention = compaction.retention or 0
+                history = background.RevisionHistory(backend.mvcc, retention, periodic)
+                every = max(SECOND, min(retention // PERIODIC_SAMPLES, 6 * MINUTE)) if periodic else compaction.every
+                call = Call(env, self.leader.propose, self.writer("etcd"))
+                env.process(background.auto_compaction(env, call, every, revision, history.target))
+
+    def controllers(self, name: str, controller: Controller) -> list[RunningController]:
+        scenario, env = self.scenario, self.env
+        resolved = controller.resolved()
+        gateway, writer = self.gateways[0], self.writer(name)
+        work = self.delays(controller.reconcile.duration, f"controllers.{name}.work").draw
+        creates = controller.reconcile.on_zero_value
+        running = []
+        for number in range(controller.count):
+            queue_seconds: list[int] = []
+            work_seconds: list[int] = []
+            limiter = rate_limiter(resolved.limiter)
+            queue: WorkQueue
+            if resolved.queue == "priority":
+                queue = PriorityQueue(limiter, queue_seconds.append, work_seconds.append)
+            else:
+                queue = RateLimitingQueue(limiter, queue_seconds.append, work_seconds.append)
+            place, tally = Workplace(env, queue), Tally()
+            cache = ObjectMap(controller.cache.on_delete == "keep-zero-value")
+            client = RestClient(gateway, None if resolved.qps is None else TokenBucket(resolved.qps, resolved.burst))
+            informers = [
+                Informer(self.hubs[0], watch.object, _pairs(watch.selector)) for watch in controller.watches.values()
+            ]
+            for informer in informers:
+                enqueue_on(informer, place)
+            reconciler = Reconciler(
+                env, client, partial(gateway.call, writer), lambda key, stores=informers: any(i.exists(key) for i in stores),
+                cache, work, controller.reconcile.every is not None, None if creates is None else self.shape[creates.create],
+            )  # fmt: skip
+            self._informers.extend(informers)
+            for _ in range(controller.workers):
+                env.process(
+                    reconcile_worker(env, place, reconciler, tally, controller.reconcile.every or 0, controller.max_retries)
+                )
+            if resolved.election is not None:
+                shape = self.shape[scenario.background.lease_object]
+                key = self.exists(ObjectKey("leases", "", f"{name}-{number}"), shape, writer)
+                phase = int(self.streams(f"controllers.{name}.{number}.election", 1).uniform() * resolved.election.retry_period)
+                env.process(
+                    background.heartbeat(
+                        env, RestClient(gateway, None), gateway.call(writer), shape, key, resolved.election.retry_period, phase, True
+                    )
+                )
+            running.append(RunningController(name, place, tally, cache, client, queue_seconds, work_seconds))
+        return running
+
+    _informers: list[Informer]
+
+    # ---- what the world does
+
+    def workloads(self, list_durations: list[int]) -> None:
+        env = self.env
+        for name, workload in self.scenario.workloads.items():
+            writer = self.writer(name)
+            if isinstance(workload, DeclaredChurn):
+                self._churn(name, workload, writer)
+            elif isinstance(workload, Lists):
+                shape = workload.object
+                env.process(
+                    clients.lists(
+                        env, self.backend, partial(self._live, shape), workload.from_,
+                        self.gap(workload.every, f"workloads.{name}.every"), list_durations,
+                    )
+                )  # fmt: skip
+
+    def _live(self, name: str) -> int:
+        """Live keys of an object type: those of the writers that create it."""
+        writers = [w for w, c in self.scenario.controllers.items() if c.reconcile.on_zero_value and c.reconcile.on_zero_value.create == name]
+        writers += [w for w, c in self.scenario.workloads.items() if isinstance(c, DeclaredChurn) and name in (c.object, c.event_object)]
+        preloaded = self.scenario.etcd.preload.get(name, 0)
+        return preloaded + sum(self.backend.live_by_writer[self.writer(w)] for w in writers)
+
+    def _churn(self, name: str, workload: DeclaredChurn, writer: int) -> None:
+        env, gateway = self.env, self.gateways[0]
+        pod = self.shape[workload.object]
+        event = self.shape[workload.event_object] if workload.events_per_pod else None
+        leases = None
+        if event is not None:
+            ttl = self.scenario.objects[workload.event_object].ttl
+            leases = None if ttl is None else SharedLeases(LeaseManager(ttl, first_id=writer + 1, step=len(self.writers)))
+        labels = _pairs(workload.labels)
+        pods = [ObjectKey(workload.object, "default", f"{name}-{number}", labels) for number in range(workload.pods)]
+        for key in pods:
+            self.exists(key, pod, writer)
+        for informer in self._informers:
+            informer.list(pods)
+        churn = PodChurn(
+            env, RestClient(gateway, None), partial(gateway.call, writer), pod, event, leases, pods, workload.events_per_pod,
+            self.gap(workload.every, f"workloads.{name}.every"),
+        )  # fmt: skip
+        env.process(churn.run())
+
+    def clients(self, latencies: list[int]) -> None:
+        env = self.env
+        for name, client in self.scenario.clients.items():
+            writer, shape = self.writer(name), self.client_shape[name]
+            think = self.delays(client.think, f"clients.{name}.think").draw
+            for _ in range(client.clients):
+                call = Call(env, self.leader.propose, writer)
+                env.process(
+                    clients.closed_loop(env, call, shape, think, client.rtt // 2, self.scenario.etcd.costs.request, latencies)
+                )
+
+
+def build(scenario: Scenario, seed: int) -> World:
+    """Assemble one variant of a scenario, ready to run from time 0."""
+    builder = _Builder(scenario, seed)
+    builder._informers = []
+    return builder.build()
+
+
+def _since(release: tuple[int, int, int], patch_of_3_4: int, patch_of_3_5: int) -> bool:
+    """Whether a change that was backported to these patch releases is in this one."""
+    if release[1] == 4:
+        return release[2] >= patch_of_3_4
+    return release[1] > 5 or release[2] >= patch_of_3_5
+
+
+def _pairs(labels: str) -> frozenset[tuple[str, str]]:
+    """`a=b,c=d` as pairs."""
+    return frozenset(tuple(part.split("=", 1)) for part in labels.split(",") if part)  # type: ignore[misc]
+
+
+__all__ = ["Outcome", "RunningController", "World", "build", "table"]

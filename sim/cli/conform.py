@@ -1,0 +1,32 @@
+"""`etcdsim conform`: replay what a real library answered, call for call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from sim.cli.output import json_option, print_json
+
+
+@click.command(short_help="Replay recorded traces of client-go and compare every answer.")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@json_option
+@click.pass_context
+def conform(context: click.Context, files: Sequence[str], as_json: bool) -> None:
+    """Replay golden traces (JSON lines) through our mechanisms; print the first difference of each file, or `identical`.
+
+    Exit code 1 when an answer differs, 2 when a trace is not understood.
+    """
+    from sim.clientgo.conform import replay
+
+    rows = []
+    for file in files:
+        difference = replay(file)
+        rows.append({"file": file, "identical": difference is None, "difference": difference and str(difference)})
+        if not as_json:
+            click.echo(f"{file}: {'identical' if difference is None else difference}")
+    if as_json:
+        print_json({"traces": rows})
+    if not all(row["identical"] for row in rows):
+        context.exit(1)

@@ -1,0 +1,78 @@
+"""`etcdsim scenarios`, `show`, `check` and `schema`: what can be simulated, and how a scenario is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from sim.cli.output import json_option, print_json, set_option
+
+
+@click.command(short_help="List the scenarios that come with etcdsim.")
+@json_option
+def scenarios(as_json: bool) -> None:
+    """List the scenarios that come with etcdsim, with a line each."""
+    from sim.scenario import scenarios as known
+
+    found = known()
+    if as_json:
+        print_json({"scenarios": [{"name": name, "about": about} for name, about in found]})
+        return
+    from sim.report.figure_table import plain_table
+    from sim.report.terminal import ResultConsole
+
+    table = plain_table()
+    table.add_column("scenario", no_wrap=True)
+    table.add_column("about")
+    for name, about in found:
+        table.add_row(name, " ".join(about.split()))
+    ResultConsole().print(table)
+
+
+@click.command(short_help="Print a scenario with all defaults and units.")
+@click.argument("scenario", metavar="NAME")
+@set_option
+@click.option("--variant", metavar="NAME", help="As this variant makes it.")
+@json_option
+def show(scenario: str, assignments: Sequence[str], variant: str | None, as_json: bool) -> None:
+    """Print a scenario fully resolved: what it extends, defaults and units included."""
+    from sim.cli.run import prepare
+    from sim.scenario import dump, to_dict
+
+    chosen = prepare(scenario, assignments)
+    if variant is not None:
+        chosen = chosen.variant(variant)
+    if as_json:
+        print_json(to_dict(chosen))
+    else:
+        click.echo(dump(chosen), nl=False)
+
+
+@click.command(short_help="Say whether a scenario file is valid.")
+@click.argument("file")
+@json_option
+def check(file: str, as_json: bool) -> None:
+    """Validate a scenario FILE: exit code 0, or 2 and one line that names the field, the value and what is allowed."""
+    from sim.report.declared import check as check_figures
+    from sim.report.human import horizon
+    from sim.scenario import load, warnings
+    from sim.units import seconds
+
+    found = load(file)
+    check_figures(found)
+    odd = list(warnings(found))
+    if as_json:
+        print_json({"valid": True, "name": found.name, "variants": found.variant_names(), "warnings": odd})
+        return
+    click.echo(f"{file} is valid: {horizon(seconds(found.horizon))}, variants {', '.join(found.variant_names())}")
+    for warning in odd:
+        click.echo(f"warning: {warning}")
+
+
+@click.command(short_help="Print the JSON Schema of scenario files.")
+def schema() -> None:
+    """Print the JSON Schema of scenario files, from which editors complete and check them."""
+    from sim.scenario import json_schema
+
+    print_json(json_schema())

@@ -1,0 +1,379 @@
+"""The backend of one member: one applier, one batch lock, and who else takes that lock.
+
+Everything that changes the store takes the batch lock, first come, first served: the applier entry by entry; the commit timer, 100 ms after
+its last turn ended; a compaction, turn by turn. Whoever holds it makes the others wait: this is where the apply tail comes from.
+
+    applier     FIFO of committed entries; each asks for the lock when the one before it is done
+    timer       commits what is pending: dirty pages written, two fdatasyncs
+    compaction  after an index walk, batches of 1000 revisions: scan, delete [, commit], then a forced commit, then a pause
+    list        holds store.mu shared: a compaction's apply (store.mu exclusive) waits for it, and all entries behind that
+
+The applier's customers come in order, so nothing is an event here: the turns of timer and compaction that were asked for before an entry asks
+are replayed first (`_run_until`). What is computed ahead stands in journals until its time has come.
+
+Sources: etcd server/storage/backend (backend.go run, batch_tx.go Unlock, commit), mvcc/kvstore_compaction.go (scheduleCompaction), mvcc/kvstore.go (Compact),
+etcdserver/server.go (applyAll, snapshot).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.etcd import wal
+from sim.etcd.bbolt import Pages
+from sim.etcd.journal import Journal
+from sim.etcd.mvcc import Compacted, CompactedError, FutureRevisionError, Mvcc
+from sim.etcd.request import Entry, Op, Outcome, Shape
+from sim.etcd.tail import COMMIT, COMPACTION, Tail
+from sim.hardware.disk import NEVER, Disk
+from sim.units import MILLISECOND, Bytes, Nanoseconds
+
+CODES: Final = 16
+"""A journal row's code is writer * CODES + outcome."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackendCosts:
+    """CPU time of the backend's work, nanoseconds (a revision, a key or a page each)."""
+
+    scan: Nanoseconds
+    delete: Nanoseconds
+    index_walk: Nanoseconds
+    read_key: Nanoseconds
+    page_write: Nanoseconds
+
+
+@dataclass(frozen=True, slots=True)
+class BackendRules:
+    """What the version and the flags decide.
+
+    commit_on_delete: any unlock with a pending bbolt delete commits at once (3.4.30, 3.5.12, 3.6 and later).
+    snapshot_count: entries between two snapshots, each a commit in the applier.
+    """
+
+    batch_interval: Nanoseconds = 100 * MILLISECOND
+    batch_limit: int = 10_000
+    compaction_batch: int = 1_000
+    compaction_pause: Nanoseconds = 10 * MILLISECOND
+    commit_on_delete: bool = True
+    snapshot_count: int = 100_000
+
+
+@dataclass(slots=True)
+class _Compaction:
+    """A compaction on its way: which batch comes next, and whether its scan or its forced commit."""
+
+    work: Compacted
+    batches: int
+    started: Nanoseconds = 0
+    asked: Nanoseconds = 0
+    batch: int = 0
+    scanning: bool = True
+
+
+class Backend:
+    """Applies committed entries in order; `hand_over` answers when each is done.
+
+    apply_cost: draws the time of one apply under the lock, nanoseconds. disk: the device of the backend file.
+    """
+
+    __slots__ = (
+        "_applied", "_apply_cost", "_commit_due", "_compactions", "_costs", "_disk", "_element_limit", "_free",
+        "_leases", "_next_due", "_pending", "_pending_by", "_readers_until", "_rules", "_shapes", "_turn_due", "applied",
+        "commits", "compactions", "database", "live_by_writer", "mvcc", "pages", "removed", "revoked", "tail", "turns",
+    )  # fmt: skip
+
+    def __init__(
+        self, mvcc: Mvcc, pages: Pages, disk: Disk, apply_cost: Callable[[], Nanoseconds], costs: BackendCosts,
+        rules: BackendRules, shapes: Iterable[Shape], writers: int,
+    ):  # fmt: skip
+        self.mvcc, self.pages, self._disk, self._apply_cost = mvcc, pages, disk, apply_cost
+        self._costs, self._rules, self._shapes = costs, rules, list(shapes)
+        self._free: Nanoseconds = 0
+        self._commit_due: Nanoseconds = rules.batch_interval
+        self._turn_due: Nanoseconds = NEVER
+        self._next_due: Nanoseconds = self._commit_due
+        self._pending = 0
+        self._pending_by = [0] * writers
+        self._readers_until: Nanoseconds = 0
+        self._compactions: deque[_Compaction] = deque()
+        self._leases: dict[int, list[tuple[int, int, int]]] = {}
+        self._applied = 0
+        self._element_limit = 0
+        self.live_by_writer = [0] * writers
+        self.applied = Journal(3)  # latency, execution, code
+        self.revoked: deque[tuple[Nanoseconds, int, int]] = deque()  # when, writer of the keys, how many
+        self.commits = Journal(1)  # duration
+        self.database = Journal(2)  # bytes in total, in use: as a commit leaves them
+        self.removed = Journal(1)  # revisions that a compaction batch removed
+        self.turns = Journal(1)  # duration of a compaction batch, lock wait included
+        self.compactions = Journal(1)  # duration of a compaction's database phase
+        self.tail = Tail(writers)
+        self._widen()
+
+    def preload(self, shape: Shape, writer: int, count: int = 1, key: Hashable = None) -> None:
+        """Objects that exist before the start: `count` write-once keys, or the one named `key`. Committed as a live member would."""
+        for ordinal in range(count):
+            if self.mvcc.revision >= self._element_limit:
+                self._widen()
+            if key is None:
+                self.mvcc.create_once(shape.create_element)
+            else:
+                self.mvcc.put(key, shape.create_element)
+            if ordinal % 1000 == 999:
+                self.pages.commit()
+        self.live_by_writer[writer] += count
+
+    def begin(self) -> None:
+        """The preloaded objects are on disk; time starts."""
+        self.pages.commit()
+        self.pages.commit()
+        self.database.times.append(0)
+        self.database.columns[0].append(self.pages.bytes_total)
+        self.database.columns[1].append(self.pages.bytes_in_use)
+
+    # ---- entries
+
+    def hand_over(self, now: Nanoseconds, entries: Iterable[Entry]) -> None:
+        """Apply committed entries that reach the applier at `now`; writes each entry's `handed`, `done`, `outcome`."""
+        applied, tail = self.applied, self.tail
+        times, (latencies, executions, codes) = applied.times, applied.columns
+        asks = times[-1] if times and times[-1] > now else now
+        draw, mvcc, holds, threshold = self._apply_cost, self.mvcc, tail.holds, tail.threshold
+        limit, snapshot_count, pending_by = self._rules.batch_limit, self._rules.snapshot_count, self._pending_by
+        for entry in entries:
+            if self._next_due <= asks:
+                self._run_until(asks)
+            begins = self._free if self._free > asks else asks
+            shape, writer = entry.shape, entry.writer
+            done = begins + draw() + shape.apply_ns
+            if entry.op <= Op.PUT_ONCE and not entry.lease:
+                if mvcc.revision >= self._element_limit:
+                    self._widen()
+                mvcc.create_once(shape.create_element)
+                entry.revision = mvcc.revision
+                entry.outcome = outcome = Outcome.CREATED
+                self.live_by_writer[writer] += 1
+                self._pending += 1
+                pending_by[writer] += 1
+            else:
+                outcome, done = self._apply(entry, asks, begins, done)
+            self._applied += 1
+            if self._pending >= limit:
+                done = self._commit(done)
+            if self._applied % snapshot_count == 0:
+                done = self._commit(max(done, self._readers_until))
+            entry.handed, entry.done = now, done
+            self._free = done
+            holds.append((done, begins, writer))
+            times.append(done)
+            latencies.append(done - now)
+            executions.append(done - asks)
+            codes.append(writer * CODES + outcome)
+            if done - now > threshold and begins > now:
+                tail.waited(now, begins, done - now)
+            asks = done
+
+    def _apply(
+        self, entry: Entry, asks: Nanoseconds, begins: Nanoseconds, done: Nanoseconds
+    ) -> tuple[Outcome, Nanoseconds]:
+        """Everything but a write-once key: the outcome, and when the entry is done (a forced commit may come on top)."""
+        outcome = Outcome.UNCHANGED
+        op, writer, mvcc, shape = entry.op, entry.writer, self.mvcc, entry.shape
+        changes = 1
+        if op is Op.UPDATE or op is Op.CREATE or op is Op.PUT:
+            state = mvcc.state(entry.key)
+            if op is not Op.PUT and (0 if state is None else state.modified) != entry.expected:
+                outcome, changes = Outcome.CONFLICT, 0
+                entry.revision = 0 if state is None else state.modified
+            else:
+                if state is None:
+                    outcome = Outcome.CREATED
+                    self.live_by_writer[writer] += 1
+                    created, version = mvcc.revision + 1, 1
+                else:
+                    outcome = Outcome.UPDATED
+                    created, version = state.created, state.version + 1
+                entry.revision = mvcc.put(entry.key, shape.element(created, mvcc.revision + 1, version)).modified
+        elif op is Op.DELETE:
+            state = mvcc.state(entry.key)
+            if state is None or state.modified != entry.expected:
+                outcome, changes = Outcome.CONFLICT, 0
+                entry.revision = 0 if state is None else state.modified
+            else:
+                mvcc.delete(entry.key, shape.tombstone)
+                entry.revision = mvcc.revision
+                outcome = Outcome.DELETED
+                self.live_by_writer[writer] -= 1
+        elif op <= Op.PUT_ONCE:
+            outcome, changes = self._create_leased(entry)
+        elif op is Op.LEASE_GRANT:
+            self._leases[entry.lease] = []
+        elif op is Op.LEASE_REVOKE:
+            done = self._revoke(entry.lease, done)
+        elif op is Op.COMPACT:
+            cost = done - begins
+            if self._readers_until > begins:  # store.mu, exclusive: behind every list that is running
+                self._run_until(self._readers_until)
+                begins = max(self._readers_until, self._free)
+            outcome, done = self._compact(entry.expected, begins, cost)
+            changes = 0
+        entry.outcome = outcome
+        self._pending += changes
+        self._pending_by[writer] += changes
+        return outcome, done
+
+    def _create_leased(self, entry: Entry) -> tuple[Outcome, int]:
+        """A write-once key attached to a lease: the outcome, and how many puts it took."""
+        keys = self._leases.get(entry.lease)
+        if keys is None:
+            return Outcome.LEASE_NOT_FOUND, 0
+        if self.mvcc.revision >= self._element_limit:
+            self._widen()
+        slot = self.mvcc.create_once(entry.shape.create_element)
+        keys.append((slot, entry.shape.tombstone, entry.writer))
+        entry.revision = self.mvcc.revision
+        self.live_by_writer[entry.writer] += 1
+        return Outcome.CREATED, 1
+
+    def _revoke(self, lease: int, done: Nanoseconds) -> Nanoseconds:
+        keys = self._leases.pop(lease, [])
+        self.mvcc.delete_slots([slot for slot, _, _ in keys], [tombstone for _, tombstone, _ in keys])
+        by_writer: dict[int, int] = {}
+        for _, _, writer in keys:
+            by_writer[writer] = by_writer.get(writer, 0) + 1
+        self._pending += len(keys)
+        for writer, count in by_writer.items():
+            self.live_by_writer[writer] -= count
+            self.revoked.append((done, writer, count))
+        done += len(keys) * self._costs.delete
+        self._pending += 1  # the delete in bucket `lease`
+        return self._commit(done) if self._rules.commit_on_delete else done
+
+    def _widen(self) -> None:
+        """A revision's varint got longer: work out the element size of a new key of each type again."""
+        revision = self.mvcc.revision + 1
+        for shape in self._shapes:
+            shape.create_element = shape.element(revision, revision, 1)
+        self._element_limit = (1 << (7 * wal.vl(revision))) - 1
+
+    # ---- the lock's other users
+
+    def advance(self, now: Nanoseconds) -> None:
+        """Replay the turns of timer and compaction that were asked for by `now`."""
+        if self._next_due <= now:
+            self._run_until(now)
+
+    def list_keys(self, now: Nanoseconds, keys: int) -> Nanoseconds:
+        """A range read of `keys` keys begins at `now`: when it ends. It holds store.mu shared until then."""
+        ends = now + keys * self._costs.read_key
+        self._readers_until = max(self._readers_until, ends)
+        return ends
+
+    def _run_until(self, asks: Nanoseconds) -> None:
+        """Give the lock, in order of asking, to all who asked for it up to `asks`."""
+        while self._next_due <= asks:
+            if self._commit_due <= self._turn_due:
+                self._timer(asks)
+            else:
+                self._turn()
+            self._next_due = min(self._commit_due, self._turn_due)
+
+    def _timer(self, asks: Nanoseconds) -> None:
+        interval = self._rules.batch_interval
+        begins = max(self._commit_due, self._free)
+        if self._pending:
+            begins = self._free = self._commit(begins)
+        self._commit_due = begins + interval
+        if not self._pending and self._commit_due <= asks < self._turn_due:  # an idle timer only comes round again
+            self._commit_due += ((asks - self._commit_due) // interval + 1) * interval
+
+    def _commit(self, begins: Nanoseconds) -> Nanoseconds:
+        """Commit the open bbolt transaction; the time at which it is done. The caller holds the lock until then."""
+        pages = self.pages.commit()
+        ends = self._disk.sync(begins + pages * self._costs.page_write, pages * 4096)
+        ends = self._disk.sync(ends, 4096)
+        self._pending = 0
+        self.tail.committed(ends - begins, self._pending_by)
+        self.tail.holds.append((ends, begins, COMMIT))
+        self.commits.times.append(ends)
+        self.commits.columns[0].append(ends - begins)
+        self.database.times.append(ends)
+        self.database.columns[0].append(self.pages.bytes_total)
+        self.database.columns[1].append(self.pages.bytes_in_use)
+        return ends
+
+    def _compact(self, revision: int, begins: Nanoseconds, cost: Nanoseconds) -> tuple[Outcome, Nanoseconds]:
+        """Apply a compaction request: a forced commit now, the work as a job of its own."""
+        try:
+            work = self.mvcc.compact(revision, self._rules.compaction_batch)
+        except (CompactedError, FutureRevisionError):
+            return Outcome.COMPACTED, begins + cost
+        self._pending += 1  # scheduledCompact in bucket `meta`
+        done = self._commit(begins + cost)
+        job = _Compaction(work, work.walked // self._rules.compaction_batch + 1)
+        self._compactions.append(job)
+        if len(self._compactions) == 1:
+            self._start(job, done)
+        return Outcome.UNCHANGED, done
+
+    def _start(self, job: _Compaction, now: Nanoseconds) -> None:
+        job.started = now + self.mvcc.keys_live * self._costs.index_walk
+        self._turn_due = job.started
+        self._next_due = min(self._commit_due, self._turn_due)
+        self.tail.compacting(self.live_by_writer)
+
+    def _turn(self) -> None:
+        """One turn of the running compaction: a batch, or the forced commit after it."""
+        job, rules = self._compactions[0], self._rules
+        begins = max(self._turn_due, self._free)
+        if not job.scanning:
+            if rules.commit_on_delete or self._pending:
+                self._free = self._commit(begins)
+            else:
+                self._free = begins
+            self.turns.times.append(self._free)
+            self.turns.columns[0].append(self._free - job.asked)
+            job.scanning = True
+            job.batch += 1
+            self._turn_due = self._free + rules.compaction_pause
+            return
+        job.asked = self._turn_due
+        last = job.batch == job.batches - 1
+        walked = job.work.walked - job.batch * rules.compaction_batch if last else rules.compaction_batch
+        removed = self._removed(job)
+        ends = begins + walked * self._costs.scan + len(removed) * self._costs.delete
+        self.tail.holds.append((ends, begins, COMPACTION))
+        self.tail.compaction_held(ends - begins)
+        if len(removed):
+            self.pages.free(removed)
+            self._pending += len(removed)
+            if rules.commit_on_delete:
+                ends = self._commit(ends)
+            self.removed.times.append(ends)
+            self.removed.columns[0].append(len(removed))
+        self._free = ends
+        if not last:
+            job.scanning = False
+            self._turn_due = ends
+            return
+        self._pending += 1  # finishedCompact in bucket `meta`
+        self.compactions.times.append(ends)
+        self.compactions.columns[0].append(ends - job.started)
+        self._compactions.popleft()
+        self._turn_due = NEVER
+        if self._compactions:
+            self._start(self._compactions[0], ends)
+
+    @staticmethod
+    def _removed(job: _Compaction) -> NDArray[np.int64]:
+        """The slots that the job's current batch removes."""
+        batch_of = job.work.batch_of
+        first, end = np.searchsorted(batch_of, [job.batch, job.batch + 1])
+        return job.work.removed[first:end]

@@ -1,0 +1,50 @@
+"""A follower as a station: append, save, acknowledge.
+
+Messages of the leader's stream arrive in order; what arrives before the next save starts rides in it (group commit); the answer leaves after
+the save. So the time of an acknowledgement is known as soon as the message is sent.
+
+Sources: etcd server/etcdserver/raft.go (start: a follower sends after its save). Simplified: it pays for a message's bytes as they
+arrive, at its disk's bandwidth, not in the save; it is never behind enough to need a snapshot.
+"""
+
+from __future__ import annotations
+
+from sim.etcd import wal
+from sim.etcd.journal import Journal
+from sim.hardware.disk import Disk
+from sim.hardware.link import Link
+from sim.units import SECOND, Bytes, Nanoseconds
+
+
+class Follower:
+    """One follower's log. `there` and `back`: the links from and to the leader; bandwidth of its disk in bytes per second."""
+
+    __slots__ = ("_back", "_disk", "_last_ack", "_last_arrival", "_ns_per_byte", "_save_ends", "_save_starts", "_there", "saves", "written")
+
+    def __init__(self, there: Link, back: Link, disk: Disk, bandwidth: float):
+        self._there, self._back, self._disk = there.delay, back.delay, disk.sync
+        self._ns_per_byte = SECOND / bandwidth
+        self._last_arrival: Nanoseconds = 0
+        self._save_starts: Nanoseconds = -1
+        self._save_ends: Nanoseconds = 0
+        self._last_ack: Nanoseconds = 0
+        self.saves = Journal(1)  # duration
+        self.written: Bytes = 0
+
+    def append(self, sent: Nanoseconds, size: Bytes) -> Nanoseconds:
+        """Time at which the leader has the acknowledgement of `size` bytes of entries that it sends at `sent`."""
+        arrived = sent + self._there()
+        if arrived < self._last_arrival:  # one stream: in order
+            arrived = self._last_arrival
+        self._last_arrival = arrived = arrived + int(size * self._ns_per_byte)
+        self.written += size + wal.HARD_STATE_FRAME
+        if arrived > self._save_starts:  # else it rides in the save already planned
+            self._save_starts = starts = arrived if arrived > self._save_ends else self._save_ends
+            self._save_ends = ends = self._disk(starts, 0)
+            self.saves.times.append(ends)
+            self.saves.columns[0].append(ends - starts)
+        acked = self._save_ends + self._back()
+        if acked < self._last_ack:
+            acked = self._last_ack
+        self._last_ack = acked
+        return acked

@@ -1,0 +1,96 @@
+"""What goes into the log: kinds of requests, the sizes of an object type, and what the applier reads of an entry."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from enum import IntEnum
+from typing import Protocol
+
+from sim.etcd import bbolt, wal
+from sim.units import Bytes, Nanoseconds
+
+
+class Op(IntEnum):
+    """Kinds of requests. `*_ONCE`: under a fresh generated name that nobody writes again."""
+
+    CREATE_ONCE = 0
+    PUT_ONCE = 1
+    CREATE = 2
+    UPDATE = 3
+    DELETE = 4
+    PUT = 5
+    LEASE_GRANT = 6
+    LEASE_REVOKE = 7
+    COMPACT = 8
+
+
+class Outcome(IntEnum):
+    """What an entry did to the store, as its answer says."""
+
+    CREATED = 0
+    UPDATED = 1
+    DELETED = 2
+    UNCHANGED = 3
+    """A grant, a compaction, a revoke without keys."""
+    CONFLICT = 4
+    """The transaction's compare failed: a WAL entry and an apply, but no revision."""
+    COMPACTED = 5
+    """The compaction's revision was compacted already."""
+    NO_SPACE = 6
+    """Refused: the NOSPACE alarm is raised (etcd: ResourceExhausted, database space exceeded)."""
+    TOO_MANY_REQUESTS = 7
+    """Refused: committed index more than 5000 ahead of the applied one (etcd: ErrTooManyRequests)."""
+    LEASE_NOT_FOUND = 8
+    """The lease is not granted, or expired (etcd: ErrLeaseNotFound)."""
+    TIMEOUT = 9
+    """No answer within the request timeout (7 s); the proposal is not withdrawn and may still be applied."""
+
+
+class Shape:
+    """An object type's sizes, worked out once: key and value bytes and what follows from them.
+
+    lease: whether its keys are attached to a lease (Events). apply_ns: what its size and its watchers add to one apply, ns.
+    """
+
+    __slots__ = ("apply_ns", "create_data", "create_element", "key_bytes", "lease", "name", "put_data", "tombstone", "value_bytes")
+
+    LEASE_ID = 1 << 60
+    """Lease ids are random 63-bit numbers: 9 bytes as a varint."""
+
+    def __init__(self, name: str, key_bytes: Bytes, value_bytes: Bytes, leased: bool = False, apply_ns: Nanoseconds = 0):
+        self.name = name
+        self.key_bytes = key_bytes
+        self.value_bytes = value_bytes
+        self.lease = self.LEASE_ID if leased else 0
+        self.apply_ns = apply_ns
+        self.create_data = wal.proposal(wal.create(key_bytes, value_bytes, self.lease))
+        self.put_data = wal.proposal(wal.put(key_bytes, value_bytes, self.lease))
+        self.tombstone = bbolt.tombstone(key_bytes)
+        self.create_element = 0
+
+    def element(self, created: int, modified: int, version: int) -> Bytes:
+        """Bytes of one stored version in a leaf of bucket `key`."""
+        return bbolt.element(bbolt.key_value(self.key_bytes, self.value_bytes, created, modified, version, self.lease))
+
+    def update_data(self, expected: int) -> Bytes:
+        """Bytes of the entry data of an update that expects this mod revision."""
+        return wal.proposal(wal.update(self.key_bytes, self.value_bytes, expected, self.lease))
+
+    def delete_data(self, expected: int) -> Bytes:
+        """Bytes of the entry data of a delete that expects this mod revision."""
+        return wal.proposal(wal.delete(self.key_bytes, expected))
+
+
+class Entry(Protocol):
+    """A request in the log, as the applier needs it; the applier writes `outcome`, `revision` and `done`."""
+
+    op: Op
+    shape: Shape
+    key: Hashable
+    expected: int
+    lease: int
+    writer: int
+    outcome: Outcome
+    revision: int
+    handed: Nanoseconds
+    done: Nanoseconds

@@ -1,0 +1,1 @@
+"""Observation: counters and histograms under the names that users rely on."""

@@ -1,0 +1,281 @@
+"""Every figure that a run reports: unit, meaning, and the real Prometheus metric to compare it with.
+
+A figure is named `part.what`. `etcd.*` is the member that leads at that moment; the same figures of one member,
+controller or writer stand under `members.<name>.`, `controllers.<name>.` and `writers.<name>.`. A distribution is
+reported by its suffixes (`.p50 .p90 .p99 .p999 .max .mean .count`); a gauge may have `.max` and `.mean`.
+
+Where a real metric says something else than its name, our figure is the truth and the quirk stands beside it; where
+both are reported, the real one's reading stands under its own Prometheus name and with its real type.
+Sources: etcd `server/**/metrics.go`, client-go `util/workqueue/metrics.go`, component-base `metrics/prometheus`,
+apiserver `pkg/endpoints/metrics`, controller-runtime `pkg/metrics` and `pkg/internal/controller/metrics`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+Kind = Literal["counter", "gauge", "distribution"]
+Group = Literal["keys", "WAL", "apply", "disk", "compaction", "database", "API", "controller"]
+
+SUFFIXES: Final[dict[Kind, tuple[str, ...]]] = {
+    "distribution": ("p50", "p90", "p99", "p999", "max", "mean", "count"),
+    "gauge": ("max", "mean"),
+    "counter": (),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Prometheus:
+    """A metric of a real component: its name, its real type, and what it does otherwise than its name says."""
+
+    name: str
+    type: Literal["counter", "gauge", "histogram"]
+    quirk: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure of a run. unit: seconds, bytes, share, 1/h, or the plural of what is counted."""
+
+    name: str
+    kind: Kind
+    unit: str
+    meaning: str
+    group: Group = "keys"
+    prometheus: Prometheus | None = None
+
+
+def _counter(name: str, unit: str, meaning: str) -> Figure:
+    return Figure(name, "counter", unit, meaning)
+
+
+def _gauge(name: str, unit: str, meaning: str) -> Figure:
+    return Figure(name, "gauge", unit, meaning)
+
+
+def _seconds(name: str, meaning: str) -> Figure:
+    return Figure(name, "distribution", "seconds", meaning)
+
+
+_FIGURES: Final[dict[Group, tuple[Figure, ...]]] = {
+    "keys": (
+        _counter("etcd.keys_created", "keys", "Keys that did not exist and were put."),
+        _gauge("etcd.keys_created_per_hour", "1/h", "Keys created over the hours simulated: the mean rate."),
+        _gauge("etcd.keys_live", "keys", "Keys that exist."),
+        _counter("etcd.puts", "puts", "Puts applied, of new and of existing keys."),
+        _counter("etcd.deletes", "keys", "Keys deleted; each leaves a tombstone."),
+        _gauge("etcd.revision", "revisions", "Revision of the store."),
+        _gauge("etcd.revisions_retained", "revisions", "Revisions in the backend: live, superseded and tombstones."),
+    ),
+    "WAL": (
+        _counter("etcd.wal_bytes_written", "bytes", "Bytes that reached the files of the write-ahead log."),
+        _gauge("etcd_disk_wal_write_bytes_total", "bytes", "The reading of that metric on the leader."),
+        _counter("etcd.wal_fsyncs", "fsyncs", "Batches made durable by one fdatasync each."),
+    ),
+    "apply": (
+        _seconds("etcd.apply_seconds", "From the hand-over of a committed entry to the end of its apply: queue, lock."),
+        _seconds("etcd.apply_execution_seconds", "One entry in the applier: the lock included, the queue not."),
+        _seconds("etcd.commit_seconds", "From the proposal to the hand-over to the applier."),
+    ),
+    "disk": (
+        _seconds("etcd.wal_fsync_seconds", "One fdatasync of the write-ahead log."),
+        _seconds("etcd.backend_commit_seconds", "One commit of the backend: spill, write and two fdatasyncs."),
+    ),
+    "compaction": (
+        _seconds("etcd.compaction_seconds", "One compaction of the backend, its pauses included."),
+    ),
+    "database": (
+        _gauge("etcd.db_bytes_total", "bytes", "Size of the backend file; it never shrinks without defrag."),
+        _gauge("etcd.db_bytes_in_use", "bytes", "The backend file without its free pages."),
+        _gauge("etcd.seconds_to_quota", "seconds", "When the backend file passes the quota: reached, or extrapolated."),
+    ),
+    "API": (
+        _counter("etcd.proposals_failed", "proposals", "Proposals refused, or unanswered in time."),
+        _counter("etcd.leader_changes", "changes", "Times that another member took the lead."),
+        _seconds("etcd.request_seconds", "A request as etcd's client sees it: the API server, or a raw client."),
+        _seconds("apiserver.request_seconds", "A request in the API server, admission and etcd included."),
+        _counter("apiserver.conflicts", "requests", "Updates refused because the object had changed (409)."),
+        _counter("apiserver.rejected", "requests", "Requests refused by priority and fairness (429)."),
+        _seconds("watch.lag_seconds", "From the apply of a change to its arrival in an informer."),
+        _counter("watch.events_sent", "events", "Events sent to watching clients, once for each of them."),
+    ),
+    "controller": (
+        _seconds("rest_client.request_seconds", "A request as the controller's client sees it, without its limiter."),
+        _seconds("rest_client.rate_limiter_seconds", "The wait for the client's own limiter."),
+        _counter("rest_client.requests", "requests", "Requests sent by controllers, retries included."),
+        _gauge("workqueue.depth", "items", "Keys that wait for a worker, or will once theirs is done."),
+        _seconds("workqueue.queue_seconds", "From the add of a key to a worker taking it."),
+        _seconds("workqueue.work_seconds", "From taking a key to Done."),
+        _counter("workqueue.retries", "items", "Keys added after a delay."),
+        _counter("workqueue.dropped", "items", "Keys given up after the retry limit: lost until next seen."),
+        _counter("controller.reconciles", "reconciles", "Reconciles that ended."),
+        _counter("controller.errors", "reconciles", "Reconciles that ended in an error."),
+        _gauge("cache.zero_value_keys", "keys", "Entries of deleted objects that the controller's cache still holds."),
+    ),
+}  # fmt: skip
+
+_OF_A_WRITER: Final[dict[Group, tuple[Figure, ...]]] = {
+    "keys": (
+        _counter("keys_created", "keys", "Keys that did not exist and were put."),
+        _gauge("keys_live", "keys", "Keys that exist at the end."),
+        _counter("puts", "puts", "Puts applied."),
+        _counter("deletes", "keys", "Keys deleted."),
+    ),
+    "WAL": (
+        _counter("wal_bytes_written", "bytes", "Bytes of its entries in the write-ahead log."),
+    ),
+    "apply": (
+        _counter("lock_seconds", "seconds", "Time for which the backend's lock was held on its account."),
+        _counter("apply_tail_seconds", "seconds", "Queue and lock time of requests above the p99 that was its doing."),
+        _gauge("apply_tail_share", "share", "Its part of that time: its entries, live keys in compaction, commits."),
+    ),
+    "database": (
+        _gauge("db_bytes", "bytes", "Bytes of its revisions in the backend at the end."),
+    ),
+}  # fmt: skip
+
+_PROMETHEUS: Final = {
+    "etcd.keys_live": Prometheus(
+        "etcd_debugging_mvcc_keys_total", "gauge", "a gauge in spite of _total; falls at the delete, not at compaction"
+    ),
+    "etcd.puts": Prometheus("etcd_mvcc_put_total", "counter", "each member counts its own applies"),
+    "etcd.deletes": Prometheus("etcd_mvcc_delete_total", "counter", "counts delete calls, not the keys of a call"),
+    "etcd.revision": Prometheus("etcd_debugging_mvcc_current_revision", "gauge", "since 3.5"),
+    "etcd.wal_bytes_written": Prometheus(
+        "etcd_disk_wal_write_bytes_total", "gauge", "3.4 and 3.5 count nearly every byte twice; reset at restart"
+    ),
+    "etcd_disk_wal_write_bytes_total": Prometheus(
+        "etcd_disk_wal_write_bytes_total", "gauge", "3.4 and 3.5 count nearly every byte twice; reset at restart"
+    ),
+    "etcd.wal_fsyncs": Prometheus(
+        "etcd_disk_wal_fsync_duration_seconds_count", "counter", "directory fsyncs at create and cut count too"
+    ),
+    "etcd.wal_fsync_seconds": Prometheus(
+        "etcd_disk_wal_fsync_duration_seconds", "histogram", "lowest bucket 1 ms: a fast disk is not resolved"
+    ),
+    "etcd.backend_commit_seconds": Prometheus(
+        "etcd_disk_backend_commit_duration_seconds", "histogram", "without the wait for the lock"
+    ),
+    "etcd.db_bytes_total": Prometheus(
+        "etcd_mvcc_db_total_size_in_bytes", "gauge", "refreshed at each backend commit"
+    ),
+    "etcd.db_bytes_in_use": Prometheus(
+        "etcd_mvcc_db_total_size_in_use_in_bytes", "gauge", "refreshed at each backend commit"
+    ),
+    "etcd.apply_execution_seconds": Prometheus(
+        "etcd_server_apply_duration_seconds", "histogram", "since 3.5; its help says v2, it is v3; blind to the queue"
+    ),
+    "etcd.compaction_seconds": Prometheus(
+        "etcd_debugging_mvcc_db_compaction_total_duration_milliseconds", "histogram", "lowest bucket 100 ms"
+    ),
+    "etcd.proposals_failed": Prometheus(
+        "etcd_server_proposals_failed_total", "counter", "one that timed out may still be applied"
+    ),
+    "etcd.leader_changes": Prometheus(
+        "etcd_server_leader_changes_seen_total", "counter", "a fresh member shows 1; re-election of the same one counts"
+    ),
+    "etcd.request_seconds": Prometheus(
+        "etcd_request_duration_seconds", "histogram", "the API server's; etcd's own needs --metrics=extensive or 3.7"
+    ),
+    "apiserver.request_seconds": Prometheus("apiserver_request_duration_seconds", "histogram"),
+    "apiserver.conflicts": Prometheus("apiserver_request_total", "counter", 'its series with code="409"'),
+    "apiserver.rejected": Prometheus("apiserver_flowcontrol_rejected_requests_total", "counter"),
+    "watch.events_sent": Prometheus("apiserver_watch_events_total", "counter"),
+    "rest_client.request_seconds": Prometheus(
+        "rest_client_request_duration_seconds", "histogram", "controller-runtime does not register it by default"
+    ),
+    "rest_client.rate_limiter_seconds": Prometheus(
+        "rest_client_rate_limiter_duration_seconds", "histogram", "controller-runtime does not register it by default"
+    ),
+    "rest_client.requests": Prometheus("rest_client_requests_total", "counter"),
+    "workqueue.depth": Prometheus(
+        "workqueue_depth", "gauge", "the dirty set: counts a key added again while it runs, which nobody can take yet"
+    ),
+    "workqueue.queue_seconds": Prometheus(
+        "workqueue_queue_duration_seconds", "histogram", "decade buckets; without the delay of AddAfter"
+    ),
+    "workqueue.work_seconds": Prometheus(
+        "workqueue_work_duration_seconds", "histogram", "decade buckets: a p99 from them is very coarse"
+    ),
+    "workqueue.retries": Prometheus(
+        "workqueue_retries_total", "counter", "client-go counts a zero delay too, the priority queue does not"
+    ),
+    "controller.reconciles": Prometheus("controller_runtime_reconcile_total", "counter"),
+    "controller.errors": Prometheus("controller_runtime_reconcile_errors_total", "counter"),
+    "cache.zero_value_keys": Prometheus(
+        "controller_cache_zero_value_keys_total",
+        "counter",
+        "the article's: raised for each such key at each scan, so its rate is stock times scan rate, not growth",
+    ),
+}  # fmt: skip
+
+_BY_NAME: Final = {
+    figure.name: replace(figure, group=group, prometheus=_PROMETHEUS.get(figure.name))
+    for group, figures in _FIGURES.items()
+    for figure in figures
+}
+_BY_NAME_OF_A_WRITER: Final = {
+    figure.name: replace(figure, group=group) for group, figures in _OF_A_WRITER.items() for figure in figures
+}
+_PLACE: Final = {name: place for place, name in enumerate(_BY_NAME)}
+_OWNERS: Final = {
+    "members.": ("Of that member.", ("etcd.", "")),
+    "controllers.": ("Of that controller.", ("", "controller.")),
+    "writers.": ("Caused by that writer.", ()),
+}
+
+
+def catalogue() -> list[Figure]:
+    """Every figure without suffixes, by group, in the order of display; a writer's own as `writers.<name>.what`."""
+    of_a_writer = [replace(figure, name=f"writers.<name>.{figure.name}") for figure in _BY_NAME_OF_A_WRITER.values()]
+    return [*_BY_NAME.values(), *of_a_writer]
+
+
+def describe(name: str) -> Figure | None:
+    """The figure of that name, which may carry a suffix and an owner; None where no run reports such a figure."""
+    for owner, (meaning, prefixes) in _OWNERS.items():
+        if name.startswith(owner):
+            found = _owned(name.removeprefix(owner), prefixes)
+            return found and replace(found, name=name, meaning=f"{found.meaning} {meaning}")
+    return _suffixed(name, _BY_NAME)
+
+
+def base(name: str) -> str:
+    """The name without its suffix: `etcd.apply_seconds` of `etcd.apply_seconds.p99`."""
+    head, _, last = name.rpartition(".")
+    return head if head in _BY_NAME and last in SUFFIXES[_BY_NAME[head].kind] else name
+
+
+def order(name: str) -> tuple[int, int, str]:
+    """A sort key: the order of the catalogue, then of the suffixes; what has an owner or is unknown comes last."""
+    root = base(name)
+    if root not in _PLACE:
+        return len(_PLACE), 0, name
+    suffix = name.removeprefix(root).removeprefix(".")
+    return _PLACE[root], ("", *SUFFIXES["distribution"]).index(suffix), name
+
+
+def _suffixed(name: str, figures: dict[str, Figure]) -> Figure | None:
+    if name in figures:
+        return figures[name]
+    head, _, suffix = name.rpartition(".")
+    figure = figures.get(head)
+    if figure is None or suffix not in SUFFIXES[figure.kind]:
+        return None
+    return replace(figure, name=name, unit="samples" if suffix == "count" else figure.unit)
+
+
+def _owned(rest: str, prefixes: tuple[str, ...]) -> Figure | None:
+    """The figure of `<name>.what`. A name may hold dots, so every split is tried, the longest `what` first."""
+    parts = rest.split(".")
+    for at in range(1, len(parts)):
+        what = ".".join(parts[at:])
+        if not prefixes:
+            candidates = [_suffixed(what, _BY_NAME_OF_A_WRITER)]
+        else:
+            candidates = [_suffixed(prefix + what, _BY_NAME) for prefix in prefixes]
+        for found in candidates:
+            if found is not None:
+                return found
+    return None

@@ -1,0 +1,55 @@
+"""Histograms of durations by logarithmic bucket: memory is flat in the number of samples, a quantile is within 2.2%.
+
+Bucket i holds durations above G**(i-1) and up to G**i nanoseconds, G = 2**(1/32); bucket -1 holds zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+BUCKETS_PER_OCTAVE: Final = 32
+_OCTAVES: Final = 48
+"""Up to 2**48 ns, three days: longer ones count in the last bucket, their extremes stay exact."""
+
+
+class Histogram:
+    """Counts by bucket, with exact count, sum, minimum and maximum; optionally by consecutive windows of the run."""
+
+    __slots__ = ("count", "counts", "max", "min", "sum", "windows")
+
+    def __init__(self, windowed: bool = False) -> None:
+        self.counts = np.zeros(_OCTAVES * BUCKETS_PER_OCTAVE + 2, dtype=np.int64)
+        self.count = self.sum = self.max = 0
+        self.min = 1 << 62
+        self.windows: list[Histogram] | None = [] if windowed else None
+
+    def record(self, durations: NDArray[np.int64] | Sequence[int]) -> None:
+        """Count durations in nanoseconds."""
+        values = np.asarray(durations, dtype=np.int64)
+        if not len(values):
+            return
+        index = np.zeros(len(values), dtype=np.int64)
+        positive = values > 0
+        index[positive] = np.ceil(np.log2(values[positive]) * BUCKETS_PER_OCTAVE - 1e-9).astype(np.int64) + 1
+        np.minimum(index, len(self.counts) - 1, out=index)
+        self.counts += np.bincount(index, minlength=len(self.counts))
+        self.count += len(values)
+        self.sum += int(values.sum())
+        self.max = max(self.max, int(values.max()))
+        self.min = min(self.min, int(values.min()))
+        if self.windows:
+            self.windows[-1].record(values)
+
+    def new_window(self) -> None:
+        """What is recorded from now on belongs to the next window."""
+        if self.windows is not None:
+            self.windows.append(Histogram())
+
+    def buckets(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Indices of the buckets that are not empty (-1: zero), and their counts."""
+        found = np.flatnonzero(self.counts)
+        return found - 1, self.counts[found]

@@ -1,0 +1,202 @@
+"""Watches a world while it runs: takes what has happened by now out of journals and samples, and keeps what stays small.
+
+Called at equal steps of simulated time (never more than a couple of thousand a run) it empties every journal up to now, fills the
+histograms, counts by writer, and notes one row of the time series. Nothing in the hot path knows it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.assembly import World
+from sim.etcd.backend import CODES
+from sim.etcd.journal import Journal
+from sim.etcd.request import Outcome
+from sim.metrics.histogram import Histogram
+from sim.units import SECOND, Nanoseconds
+
+WINDOWS: Final = 24
+STEPS_PER_WINDOW: Final = 80
+_TAIL_QUANTILE: Final = 0.9
+_ENOUGH: Final = 50
+
+
+@dataclass(slots=True)
+class Counts:
+    """What one writer's entries did."""
+
+    created: int = 0
+    updated: int = 0
+    deleted: int = 0
+    conflicts: int = 0
+
+
+@dataclass(slots=True)
+class Recorder:
+    """Histograms, counts and series of one run. `step` is the time between two observations, nanoseconds."""
+
+    world: World
+    horizon: Nanoseconds
+    histograms: dict[str, Histogram] = field(default_factory=dict)
+    by_writer: list[Counts] = field(default_factory=list)
+    rows: list[dict[str, float]] = field(default_factory=list)
+    revision: int = 0
+    removed: int = 0
+    bytes_seen: Nanoseconds = 0
+
+    def __post_init__(self) -> None:
+        world = self.world
+        self.by_writer = [Counts() for _ in world.writers]
+        mvcc = world.backend.mvcc
+        self.revision = self._first_revision = mvcc.revision
+        self._keys, self._retained = mvcc.keys_live, mvcc.retained
+        for name in (
+            "etcd.apply_seconds", "etcd.apply_execution_seconds", "etcd.commit_seconds", "etcd.wal_fsync_seconds",
+            "etcd.backend_commit_seconds", "etcd.compaction_seconds", "etcd.compaction_pause_seconds", "etcd.request_seconds",
+            "apiserver.request_seconds", "rest_client.request_seconds", "rest_client.rate_limiter_seconds", "watch.lag_seconds",
+            "workqueue.queue_seconds", "workqueue.work_seconds", "etcd.list_seconds",
+        ):  # fmt: skip
+            self.histograms[name] = Histogram(windowed=name.startswith("etcd."))
+        for name in world.scenario.etcd.members:
+            self.histograms[f"members.{name}.wal_fsync_seconds"] = Histogram()
+        for name in world.scenario.controllers:
+            for figure in ("queue_seconds", "work_seconds"):
+                self.histograms[f"controllers.{name}.{figure}"] = Histogram()
+
+    _first_revision: int = 0
+    _keys: int = 0
+    _retained: int = 0
+
+    @property
+    def step(self) -> Nanoseconds:
+        """Time between two observations."""
+        return max(1, self.horizon // (WINDOWS * STEPS_PER_WINDOW))
+
+    def watch(self, progress: Any = None) -> Generator[Any, Any, None]:
+        """The observing process: one row a step; the last one is the caller's, at the horizon."""
+        env, ordinal = self.world.env, 0
+        while True:
+            if ordinal % STEPS_PER_WINDOW == 0 and ordinal < WINDOWS * STEPS_PER_WINDOW:
+                for histogram in self.histograms.values():
+                    histogram.new_window()
+            yield env.timeout(self.step)
+            ordinal += 1
+            self.observe(env._now)
+            if progress is not None:
+                progress(env._now, self.puts)
+
+    @property
+    def puts(self) -> int:
+        """Keys created and new versions written so far."""
+        return sum(counts.created + counts.updated for counts in self.by_writer)
+
+    def observe(self, now: Nanoseconds) -> None:
+        """Take everything that has happened by `now`, and note a row."""
+        world, backend, histograms = self.world, self.world.backend, self.histograms
+        backend.advance(now)
+        _, latencies, executions, codes = backend.applied.take(now)
+        histograms["etcd.apply_seconds"].record(latencies)
+        histograms["etcd.apply_execution_seconds"].record(executions)
+        if len(latencies) >= _ENOUGH:
+            backend.tail.threshold = int(np.quantile(latencies, _TAIL_QUANTILE))
+        self._count(codes)
+        while backend.revoked and backend.revoked[0][0] <= now:
+            _, writer, count = backend.revoked.popleft()
+            self.by_writer[writer].deleted += count
+            self.revision += 1
+        (_, saves) = world.leader.saves.take(now)
+        histograms["etcd.wal_fsync_seconds"].record(saves)
+        histograms[f"members.{world.member}.wal_fsync_seconds"].record(saves)
+        for name, follower in world.followers.items():
+            histograms[f"members.{name}.wal_fsync_seconds"].record(follower.saves.take(now)[1])
+        for name, journal in (
+            ("etcd.backend_commit_seconds", backend.commits),
+            ("etcd.compaction_seconds", backend.compactions),
+            ("etcd.compaction_pause_seconds", backend.turns),
+            ("etcd.commit_seconds", world.leader.commits),
+        ):
+            histograms[name].record(journal.take(now)[1])
+        self.removed += int(backend.removed.take(now)[1].sum())
+        _forget(backend.database, now)
+        samples = world.samples
+        for name, values in (
+            ("etcd.request_seconds", samples.etcd_requests),
+            ("etcd.request_seconds", world.client_latencies),
+            ("apiserver.request_seconds", samples.api_requests),
+            ("rest_client.request_seconds", samples.rest_requests),
+            ("rest_client.rate_limiter_seconds", samples.limiter_waits),
+            ("etcd.list_seconds", world.list_durations),
+        ):
+            histograms[name].record(values)
+            values.clear()
+        for hub in world.hubs:
+            histograms["watch.lag_seconds"].record(hub.lags)
+            hub.lags.clear()
+        for controller in world.controllers:
+            for figure, values in (("queue_seconds", controller.queue_seconds), ("work_seconds", controller.work_seconds)):
+                histograms[f"workqueue.{figure}"].record(values)
+                histograms[f"controllers.{controller.name}.{figure}"].record(values)
+                values.clear()
+        self._row(now, latencies, saves)
+
+    def _count(self, codes: NDArray[np.int64]) -> None:
+        counts = np.bincount(codes, minlength=len(self.by_writer) * CODES).reshape(-1, CODES)
+        for writer, row in zip(self.by_writer, counts.tolist(), strict=True):
+            writer.created += row[Outcome.CREATED]
+            writer.updated += row[Outcome.UPDATED]
+            writer.deleted += row[Outcome.DELETED]
+            writer.conflicts += row[Outcome.CONFLICT]
+            self.revision += row[Outcome.CREATED] + row[Outcome.UPDATED] + row[Outcome.DELETED]
+
+    @property
+    def keys_live(self) -> int:
+        """Live keys by now."""
+        return self._keys + sum(counts.created - counts.deleted for counts in self.by_writer)
+
+    @property
+    def retained(self) -> int:
+        """Revisions in the file by now, live and dead."""
+        added = sum(counts.created + counts.updated + counts.deleted for counts in self.by_writer)
+        return self._retained + added - self.removed
+
+    def _row(self, now: Nanoseconds, latencies: NDArray[np.int64], saves: NDArray[np.int64]) -> None:
+        world = self.world
+        p50, p99, top = _quantiles(latencies)
+        self.rows.append(
+            {
+                "seconds": now / SECOND,
+                "etcd.keys_live": self.keys_live,
+                "etcd.keys_created": sum(counts.created for counts in self.by_writer),
+                "etcd.puts": self.puts,
+                "etcd.revision": self.revision,
+                "etcd.revisions_retained": self.retained,
+                "etcd.wal_bytes_written": world.leader.log.written,
+                "etcd.db_bytes_total": world.backend.database.value_at(now, 0),
+                "etcd.db_bytes_in_use": world.backend.database.value_at(now, 1),
+                "etcd.apply_seconds.p50": p50,
+                "etcd.apply_seconds.p99": p99,
+                "etcd.apply_seconds.max": top,
+                "etcd.wal_fsync_seconds.p99": _quantiles(saves)[1],
+                "workqueue.depth": sum(controller.queue.queue.depth for controller in world.controllers),
+                "cache.zero_value_keys": sum(controller.cache.zero_values for controller in world.controllers),
+            }
+        )
+
+
+def _forget(journal: Journal, now: Nanoseconds) -> None:
+    """Drop what is past; the newest value stays readable."""
+    journal.take(now)
+
+
+def _quantiles(durations: NDArray[np.int64]) -> tuple[float, float, float]:
+    """p50, p99 and maximum in seconds; nan without samples."""
+    if not len(durations):
+        return math.nan, math.nan, math.nan
+    p50, p99 = np.quantile(durations, (0.5, 0.99))
+    return float(p50) / SECOND, float(p99) / SECOND, int(durations.max()) / SECOND

@@ -1,0 +1,131 @@
+"""What every cluster writes: node leases and status, leases of elected components, and what the API server does for itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Hashable
+from typing import Any
+
+from simpy.core import Environment
+
+from sim.etcd import wal
+from sim.etcd.mvcc import Mvcc
+from sim.etcd.request import Op, Outcome, Shape
+from sim.hardware.disk import NEVER
+from sim.processes.events import NOTHING, Alarm, Call
+from sim.processes.rest_client import Gateway, RestClient
+from sim.units import MILLISECOND, Nanoseconds
+
+Process = Generator[Any, Any, None]
+
+
+def heartbeat(
+    env: Environment, client: RestClient, call: Call, shape: Shape, key: Hashable, every: Nanoseconds, phase: Nanoseconds, after_answer: bool
+) -> Process:
+    """Write one object again and again: a node's lease or status, an elected leader's lease.
+
+    after_answer: the period counts from the answer (leader election: period = retry period + latency), else from the start.
+    """
+    yield env.timeout(phase)
+    while True:
+        started = env._now
+        yield from client.update(call, shape, key)
+        yield env.timeout(every if after_answer else max(0, started + every - env._now))
+
+
+def api_server_compaction(
+    env: Environment, gateway: Gateway, client: RestClient, call: Call, shape: Shape, key: Hashable, every: Nanoseconds,
+    revision: Callable[[], int],
+) -> Process:  # fmt: skip
+    """Every 5 minutes: put compact_rev_key, then compact to the revision of the previous tick (apiserver storage/etcd3/compact.go).
+
+    When the put is refused (NOSPACE), there is no compaction either.
+    """
+    noted = 0
+    while True:
+        yield env.timeout(every)
+        yield from client.update(call, shape, key)
+        if call.outcome >= Outcome.CONFLICT:
+            continue
+        if noted:
+            yield _compact(call, noted, gateway.server.to_etcd)
+        noted = revision()
+
+
+def auto_compaction(
+    env: Environment, call: Call, every: Nanoseconds, revision: Callable[[], int], target: Callable[[Nanoseconds, int], int]
+) -> Process:
+    """etcd's own auto-compaction on the leader: looks every `every` and compacts to what `target(now, current revision)` says."""
+    last = 0
+    while True:
+        yield env.timeout(every)
+        wanted = target(env._now, revision())
+        if wanted > last:
+            yield _compact(call, wanted, 0)
+            last = wanted
+
+
+def _compact(call: Call, revision: int, way: Nanoseconds) -> Call:
+    call.op, call.shape, call.key, call.lease, call.expected = Op.COMPACT, NOTHING, None, 0, revision
+    call.data = wal.proposal(wal.compaction(revision))
+    return call.send(way, way)
+
+
+class Lessor:
+    """Leases on the leader's clock: looks every 500 ms for expired ones and proposes a revoke for each.
+
+    Source: etcd server/lease/lessor.go. Simplified: at most 500 a round, all sent at once; keep-alives are not modelled (the API
+    server sends none for objects with a time to live).
+    """
+
+    INTERVAL: Nanoseconds = 500 * MILLISECOND
+    ROUND = 500
+
+    def __init__(self, env: Environment, call: Callable[[], Call]):
+        self._env, self._call = env, call
+        self._expiries: list[tuple[Nanoseconds, int]] = []  # rising: leases of one TTL are granted in order
+        self._alarm = Alarm(env, self._look)
+        self._rings_at: Nanoseconds = NEVER
+
+    def granted(self, lease: int, ttl: Nanoseconds, at: Nanoseconds) -> None:
+        """A grant was applied at `at`."""
+        self._expiries.append((at + ttl, lease))
+        self._expiries.sort()
+        self._rearm()
+
+    def _rearm(self) -> None:
+        if not self._expiries or self._alarm.armed:
+            return
+        due = -(-self._expiries[0][0] // self.INTERVAL) * self.INTERVAL
+        self._alarm.arm(max(0, due - self._env._now))
+
+    def _look(self) -> None:
+        now: Nanoseconds = self._env._now
+        expired = [entry for entry in self._expiries[: self.ROUND] if entry[0] <= now]
+        del self._expiries[: len(expired)]
+        for _, lease in expired:
+            call = self._call()
+            call.op, call.shape, call.key, call.lease, call.expected = Op.LEASE_REVOKE, NOTHING, None, lease, 0
+            call.data = wal.proposal(wal.lease_revoke(Shape.LEASE_ID))
+            call.send(0, 0)
+        if expired and self._expiries and self._expiries[0][0] <= now:
+            self._alarm.arm(self.INTERVAL)
+        else:
+            self._rearm()
+
+
+class RevisionHistory:
+    """What etcd's compactor remembers: revision by time, for `periodic`; current minus N, for `revision` (v3compactor)."""
+
+    def __init__(self, mvcc: Mvcc, retention: int, periodic: bool):
+        self._mvcc, self._retention, self._periodic = mvcc, retention, periodic
+        self._noted: list[tuple[Nanoseconds, int]] = []
+
+    def target(self, now: Nanoseconds, current: int) -> int:
+        """Revision to compact to at `now`; 0 or less: none yet."""
+        if not self._periodic:
+            return current - self._retention
+        self._noted.append((now, current))
+        target = 0
+        while self._noted and self._noted[0][0] <= now - self._retention:
+            target = self._noted.pop(0)[1]
+        return target

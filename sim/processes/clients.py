@@ -1,0 +1,40 @@
+"""Raw etcd clients in a closed loop, and a client that lists everything: loads without Kubernetes between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+from simpy.core import Environment
+
+from sim.etcd.backend import Backend
+from sim.etcd.request import Op, Shape
+from sim.processes.events import Call
+from sim.units import Nanoseconds
+
+Process = Generator[Any, Any, None]
+
+
+def closed_loop(
+    env: Environment, call: Call, shape: Shape, think: Callable[[], Nanoseconds], way: Nanoseconds, request: Nanoseconds, latencies: list[int]
+) -> Process:
+    """One client: think, put a key that never existed, take the answer. way: one way to etcd; request: its gRPC goroutine, ns."""
+    call.op, call.shape, call.data = Op.PUT_ONCE, shape, shape.put_data
+    while True:
+        pause = think()
+        yield call.send(pause + way + request, way)
+        latencies.append(env._now - call.arrives + way + request)
+
+
+def lists(
+    env: Environment, backend: Backend, keys: Callable[[], int], begin: Nanoseconds, gap: Callable[[], Nanoseconds], durations: list[int]
+) -> Process:
+    """A client that lists all objects of one kind at intervals."""
+    yield env.timeout(begin)
+    while True:
+        started = env._now
+        backend.advance(started)
+        ends = backend.list_keys(started, keys())
+        yield env.timeout(ends - started)
+        durations.append(ends - started)
+        yield env.timeout(max(0, started + gap() - env._now))

@@ -1,0 +1,109 @@
+"""A controller: event handlers that add keys, reconcile goroutines that take them, one client with its limiter.
+
+Sources: controller-runtime pkg/internal/controller/controller.go (processNextWorkItem, reconcileHandler); the cache with zero
+values is the source article's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Hashable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from simpy.core import Environment
+
+from sim.clientgo.priority_queue import LOW_PRIORITY
+from sim.controllers.cache import Found, ObjectMap
+from sim.etcd.request import Outcome, Shape
+from sim.processes.events import Call
+from sim.processes.informer import Informer, Notification
+from sim.processes.rest_client import RestClient
+from sim.processes.work_queue import Wake, Workplace
+from sim.units import Nanoseconds
+
+
+class Result(Enum):
+    """How a reconcile ended (controller-runtime: the result label)."""
+
+    DONE = "success"
+    REQUEUE_AFTER = "requeue_after"
+    FAILED = "error"
+
+
+@dataclass(slots=True)
+class Tally:
+    """What all workers of a controller have done."""
+
+    reconciles: int = 0
+    errors: int = 0
+    dropped: int = 0
+    busy: int = 0
+    busy_max: int = 0
+
+
+def reconcile_worker(
+    env: Environment, queue: Workplace, reconciler: Reconciler, tally: Tally, every: Nanoseconds, max_retries: int | None
+) -> Generator[Any, Any, None]:
+    """One reconcile goroutine: take a key, reconcile it, decide when it comes back. The re-add comes before Done."""
+    wake = Wake(env)
+    call = reconciler.call()
+    while True:
+        key = queue.get()
+        while key is None:
+            yield queue.idle(wake)
+            key = queue.get()
+        tally.busy += 1
+        if tally.busy > tally.busy_max:
+            tally.busy_max = tally.busy
+        result = yield from reconciler.reconcile(call, key)
+        tally.busy -= 1
+        tally.reconciles += 1
+        if result is Result.REQUEUE_AFTER:
+            queue.queue.forget(key)
+            queue.add_after(key, every, queue.queue.priority_of(key))
+        elif result is Result.DONE:
+            queue.queue.forget(key)
+        else:
+            tally.errors += 1
+            if max_retries is not None and queue.queue.num_requeues(key) >= max_retries:
+                queue.queue.forget(key)
+                tally.dropped += 1
+            else:
+                queue.add_rate_limited(key, queue.queue.priority_of(key))
+        queue.done(key)
+
+
+class Reconciler:
+    """Reconcile(key) of the controller under study: bring its map in line; a zero value makes it create an object.
+
+    work: draws the CPU time of a pass, nanoseconds. every: whether an entry is looked at again. creates: what a zero value
+    makes it create under a fresh name, None: nothing.
+    """
+
+    def __init__(
+        self, env: Environment, client: RestClient, call: Callable[[], Call], exists: Callable[[Hashable], bool], cache: ObjectMap,
+        work: Callable[[], Nanoseconds], again: bool, creates: Shape | None,
+    ):  # fmt: skip
+        self._env, self._client, self.call, self._exists = env, client, call, exists
+        self._cache, self._work, self._creates = cache, work, creates
+        self._seen = Result.REQUEUE_AFTER if again else Result.DONE
+
+    def reconcile(self, call: Call, key: Hashable) -> Generator[Any, Any, Result]:
+        """One pass over the entry of `key`."""
+        found = self._cache.look(key, self._exists(key))
+        if found is Found.ZERO and self._creates is not None:
+            yield self._client.create_once(call, self._creates, self._work())
+            self._client.received(call)
+            return Result.FAILED if call.outcome >= Outcome.CONFLICT else self._seen
+        yield self._env.timeout(self._work())
+        return Result.DONE if found is Found.ABSENT else self._seen
+
+
+def enqueue_on(informer: Informer, queue: Workplace) -> None:
+    """Add an object's key for each of its events; those of the initial list with low priority (handler.LowPriority)."""
+
+    def handle(notification: Notification) -> None:
+        queue.add(notification.key, LOW_PRIORITY if notification.initial else 0)
+
+    informer.handlers.append(handle)

@@ -1,0 +1,101 @@
+"""Two re-armable events: an alarm that rings, and a call that is answered. No allocation per use.
+
+SimPy processes an event once; these two can be armed again after they have rung, because nobody else ever waits on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any
+
+from simpy.core import Environment
+from simpy.events import NORMAL, Event
+
+from sim.etcd.request import Op, Outcome, Shape
+from sim.units import Nanoseconds
+
+
+class Alarm(Event):
+    """Rings once each time it is armed: calls `ring()` at that time."""
+
+    def __init__(self, env: Environment, ring: Callable[[], None]):
+        super().__init__(env)
+        self._ok, self._value = True, None
+        self._ring: list[Callable[[Any], None]] = [lambda _event: ring()]
+        self.callbacks: list[Callable[[Any], None]] | None = None  # type: ignore[assignment]  # None: not armed
+
+    @property
+    def armed(self) -> bool:
+        """Whether it will ring; it cannot be armed again before it has."""
+        return self.callbacks is not None
+
+    def arm(self, delay: Nanoseconds) -> None:
+        """Ring `delay` nanoseconds from now."""
+        self.callbacks = self._ring
+        self.env.schedule(self, NORMAL, delay)
+
+
+class Call(Event):
+    """One request of one caller: the caller yields what `send` returns, the server answers at the time that it computed.
+
+    It is also the entry in the log (see `sim.etcd.request.Entry`). A call that times out is answered early; the log then
+    keeps a `Ghost` in its place, because a proposal is not withdrawn.
+
+    data: bytes of the raft entry's data. expected: mod revision that the transaction compares with, or of a compaction.
+    Times in nanoseconds: `since` when the client sent it, `arrives` at etcd, `handed` to the applier, `done` there, `answered` on etcd's side.
+    """
+
+    def __init__(self, env: Environment, propose: Callable[[Call], None], writer: int):
+        super().__init__(env)
+        self._ok, self._value = True, None
+        self._arrival = Alarm(env, lambda: propose(self))
+        self.writer = writer
+        self.op = Op.CREATE_ONCE
+        self.shape: Shape = NOTHING
+        self.key: Hashable = None
+        self.expected = 0
+        self.data = 0
+        self.lease = 0
+        self.outcome = Outcome.UNCHANGED
+        self.revision = 0
+        self.arrives: Nanoseconds = 0
+        self.handed: Nanoseconds = 0
+        self.done: Nanoseconds = 0
+        self.answered: Nanoseconds = 0
+        self.since: Nanoseconds = 0
+        self._way_back: Nanoseconds = 0
+
+    def send(self, delay: Nanoseconds, way_back: Nanoseconds) -> Call:
+        """Arrive at etcd `delay` from now; the answer takes `way_back` to the caller. Yield the result."""
+        self.callbacks = []
+        self._way_back = way_back
+        env = self.env
+        self.arrives = env._now + delay
+        arrival = self._arrival
+        arrival.callbacks = arrival._ring
+        env.schedule(arrival, NORMAL, delay)
+        return self
+
+    def answer(self, now: Nanoseconds, at: Nanoseconds) -> None:
+        """etcd answers at `at`, not before now."""
+        self.answered = at
+        self.env.schedule(self, NORMAL, at - now + self._way_back)
+
+
+class Ghost:
+    """What stays in the log of a call whose caller was told that it timed out: applied like any entry, answered to nobody."""
+
+    __slots__ = (
+        "arrives", "data", "done", "expected", "handed", "key", "lease", "op", "outcome", "revision", "shape", "writer",
+    )  # fmt: skip
+
+    def __init__(self, call: Call):
+        for name in self.__slots__:
+            setattr(self, name, getattr(call, name))
+
+    def answer(self, now: Nanoseconds, at: Nanoseconds) -> None:
+        """Nobody is waiting."""
+
+
+NOTHING = Shape("nothing", 0, 0)
+"""The shape of requests that store nothing of their own: grants, revokes, compactions."""

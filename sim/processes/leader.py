@@ -1,0 +1,214 @@
+"""The leader's Ready loop: ONE goroutine that hands over what is committed, sends, saves.
+
+    turn      hand committed entries to the applier; take what has arrived as one batch; send it to the followers; save it
+    busy      until the save ends nothing else happens here: whatever arrives meanwhile is the next batch (group commit)
+    commit    a batch is committed when it is saved here and by enough followers; that surfaces in the next turn
+
+Three things can happen: a request arrives, a save ends, a commit surfaces. Everything else (followers, applier, lock, disk) is a
+station and is computed. The request timeout is one alarm for the oldest request without an answer.
+
+Sources: etcd server/etcdserver/raft.go (start), server/etcdserver/v3_server.go (processInternalRaftRequestOnce), api/v3rpc/quota.go.
+Simplified: the lead never changes; messages are not limited in size; followers learn of a commit without cost.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from simpy.core import Environment
+
+from sim.etcd import wal
+from sim.etcd.backend import Backend
+from sim.etcd.follower import Follower
+from sim.etcd.journal import Journal
+from sim.etcd.request import Op, Outcome
+from sim.hardware.disk import Disk
+from sim.processes.events import Alarm, Call, Ghost
+from sim.units import SECOND, Bytes, Nanoseconds
+
+PUT_OVERHEAD: Final[Bytes] = 256
+"""What the quota check adds to a put's key and value (server/storage/quota.go kvOverhead)."""
+_GROWS: Final = frozenset({Op.CREATE_ONCE, Op.PUT_ONCE, Op.CREATE, Op.UPDATE, Op.PUT, Op.LEASE_GRANT})
+
+
+@dataclass(frozen=True, slots=True)
+class LeaderRules:
+    """Limits and costs. quota: bytes, None without one; ready and entry: serial CPU of one turn and of one entry in it, ns."""
+
+    quota: Bytes | None
+    request_timeout: Nanoseconds = 7 * SECOND
+    max_gap: int = 5000
+    ready: Nanoseconds = 0
+    entry: Nanoseconds = 0
+    segment: Bytes = wal.SEGMENT
+
+
+class Leader:
+    """Decides when entries are saved, committed and applied; answers calls.
+
+    applied: called for each entry of a named key once its outcome and time are known (the watch). incident: called with time,
+    kind and a sentence.
+    """
+
+    def __init__(
+        self, env: Environment, disk: Disk, followers: list[Follower], backend: Backend, rules: LeaderRules, writers: int,
+        applied: Callable[[Call | Ghost], None], incident: Callable[[Nanoseconds, str, str], None],
+    ):  # fmt: skip
+        self._env, self._disk, self._followers, self._backend, self._rules = env, disk, followers, backend, rules
+        self._applied, self._incident = applied, incident
+        self._quorum_ack = (len(followers) + 1) // 2 - 1
+        self._inbox: list[Call | Ghost] = []
+        self._in_flight: deque[tuple[Nanoseconds, list[Call | Ghost]]] = deque()  # (committed at, batch), in log order
+        self._busy_until: Nanoseconds = 0
+        self._save_ended = Alarm(env, self._turn)
+        self._committed = Alarm(env, self._turn)
+        self._overdue = Alarm(env, self._expire)
+        self.log = wal.Segments(rules.segment)
+        self.saves = Journal(1)  # duration of the fdatasyncs of a save
+        self.commits = Journal(1)  # from proposal to hand-over
+        self.batches = self.entries = 0
+        self.bytes_by_writer = [0] * writers
+        self.no_space = False
+        self.failed = 0
+        self.refused = {Outcome.NO_SPACE: 0, Outcome.TOO_MANY_REQUESTS: 0}
+
+    def propose(self, call: Call) -> None:
+        """A request arrives: refused at once, or in the next batch."""
+        env, rules, backend = self._env, self._rules, self._backend
+        now: Nanoseconds = env._now
+        if (rules.quota is not None and not self._fits(call, now)) or len(backend.applied.times) > rules.max_gap:
+            outcome = self._refusal(call, now)
+            if outcome is not None:
+                self.refused[outcome] += 1
+                call.outcome = outcome
+                call.answer(now, now)
+                return
+        self._inbox.append(call)
+        if not self._overdue.armed:
+            self._overdue.arm(rules.request_timeout)
+        if now >= self._busy_until:
+            self._turn()
+        elif not self._save_ended.armed:
+            self._save_ended.arm(self._busy_until - now)
+
+    def _fits(self, call: Call, now: Nanoseconds) -> bool:
+        """Whether the quota surely allows the request: the file that is computed ahead is never smaller than the one of now."""
+        cost = PUT_OVERHEAD + call.shape.key_bytes + call.shape.value_bytes
+        return not self.no_space and self._backend.pages.bytes_total + cost < (self._rules.quota or 0)
+
+    def _refusal(self, call: Call, now: Nanoseconds) -> Outcome | None:
+        backend, rules = self._backend, self._rules
+        if backend.applied.ahead(now) > rules.max_gap:
+            return Outcome.TOO_MANY_REQUESTS
+        if rules.quota is None or call.op not in _GROWS:
+            return None
+        if not self.no_space:
+            backend.advance(now)
+            cost = PUT_OVERHEAD + call.shape.key_bytes + call.shape.value_bytes
+            size = backend.database.value_at(now, 0)
+            if size + cost < rules.quota:
+                return None
+            self.no_space = True
+            self._incident(now, "quota", f"NOSPACE alarm: the database of {size:,} bytes has reached the quota; writes are refused")
+        return Outcome.NO_SPACE
+
+    def _turn(self) -> None:
+        """One Ready, if the loop is free now; else it comes at the end of the save."""
+        env = self._env
+        now: Nanoseconds = env._now
+        busy_until, in_flight = self._busy_until, self._in_flight
+        if now < busy_until:
+            if not self._save_ended.armed:
+                self._save_ended.arm(busy_until - now)
+            return
+        rules = self._rules
+        commits = False
+        while in_flight and in_flight[0][0] <= now:
+            self._hand_over(now, in_flight.popleft()[1])
+            commits = True
+        batch = self._inbox
+        if batch:
+            self._inbox = []
+            log, by_writer = self.log, self.bytes_by_writer
+            size = 0
+            for entry in batch:
+                frame = log.append(entry.data)
+                size += frame
+                by_writer[entry.writer] += frame
+            self.batches += 1
+            self.entries += len(batch)
+            sent = now + rules.ready + rules.entry * len(batch)
+            acks = [follower.append(sent, size) for follower in self._followers]  # sent before our own save
+            cut = log.write(size + wal.HARD_STATE_FRAME if commits else size)
+            saved = self._save(sent, size, cut)
+            if acks:
+                acks.sort()
+                quorum = acks[self._quorum_ack]
+                committed = quorum if quorum > saved else saved
+            else:
+                committed = saved
+            in_flight.append((committed, batch))
+            self._busy_until = saved
+        elif commits:
+            log = self.log
+            log.write(wal.HARD_STATE_FRAME)  # in the page buffer: reaches the disk with the next save
+            self._busy_until = now + rules.ready
+        if in_flight and not self._committed.armed:
+            surfaces = in_flight[0][0]
+            self._committed.arm((surfaces if surfaces > self._busy_until else self._busy_until) - now)
+
+    def _save(self, starts: Nanoseconds, size: Bytes, cut: bool) -> Nanoseconds:
+        """Write and fdatasync a batch; a segment cut costs an fdatasync of the old file, one of the new and one of the directory."""
+        ends = self._disk.sync(starts, size)
+        times, durations = self.saves.times, self.saves.columns[0]
+        times.append(ends)
+        durations.append(ends - starts)
+        if cut:
+            for _ in range(3):
+                starts, ends = ends, self._disk.sync(ends, 0)
+                times.append(ends)
+                durations.append(ends - starts)
+        return ends
+
+    def _hand_over(self, now: Nanoseconds, batch: list[Call | Ghost]) -> None:
+        self._backend.hand_over(now, batch)
+        timeout = self._rules.request_timeout
+        times, waits = self.commits.times, self.commits.columns[0]
+        for entry in batch:
+            times.append(now)
+            waits.append(now - entry.arrives)
+            if entry.op > Op.PUT_ONCE:
+                self._applied(entry)
+            done = entry.done
+            if done - entry.arrives > timeout:
+                self._time_out(entry, now, max(now, entry.arrives + timeout))
+            else:
+                entry.answer(now, done)
+
+    def _time_out(self, entry: Call | Ghost, now: Nanoseconds, at: Nanoseconds) -> None:
+        if isinstance(entry, Call):
+            self.failed += 1
+            entry.outcome = Outcome.TIMEOUT
+            entry.answer(now, at)
+
+    def _expire(self) -> None:
+        """Tell the callers of requests that wait too long; their entries stay in the log."""
+        now: Nanoseconds = self._env._now
+        timeout = self._rules.request_timeout
+        oldest: Nanoseconds | None = None
+        for batch in [*(batch for _, batch in self._in_flight), self._inbox]:
+            for place, entry in enumerate(batch):
+                if isinstance(entry, Ghost):
+                    continue
+                if entry.arrives + timeout > now:
+                    oldest = entry.arrives
+                    break
+                batch[place] = Ghost(entry)
+                self._time_out(entry, now, now)
+            if oldest is not None:
+                break
+        if oldest is not None:
+            self._overdue.arm(oldest + timeout - now)

@@ -1,0 +1,92 @@
+"""The watch: each write of a named object reaches the API server's cache, and from there the informers that asked for it.
+
+Events of one API server arrive in the order of their revisions. Source: apiserver pkg/storage/cacher. Simplified: watches never break, never fall
+behind and need no relist; what nobody watches is counted, not delivered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+
+from simpy.core import Environment
+
+from sim.apiserver.watch_cache import WatchCache
+from sim.etcd.request import Outcome
+from sim.processes.events import Alarm, Call, Ghost
+from sim.units import Nanoseconds
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectKey:
+    """A named object: its resource, namespace, name and labels (`key=value` pairs)."""
+
+    resource: str
+    namespace: str
+    name: str
+    labels: frozenset[tuple[str, str]] = field(default=frozenset(), compare=False)
+
+
+class EventType(Enum):
+    """Type of a watch event."""
+
+    ADDED = "ADDED"
+    MODIFIED = "MODIFIED"
+    DELETED = "DELETED"
+
+
+@dataclass(frozen=True, slots=True)
+class WatchEvent:
+    """What a watcher is told: the object and its resource version, an etcd mod revision."""
+
+    type: EventType
+    object: ObjectKey
+    resource_version: int
+
+
+_TYPES = {Outcome.CREATED: EventType.ADDED, Outcome.UPDATED: EventType.MODIFIED, Outcome.DELETED: EventType.DELETED}
+
+
+class WatchHub:
+    """Carries events from etcd to the watch cache and to subscribers.
+
+    lag: draws the way from etcd's watch to a watcher, nanoseconds; to_client: one way from the API server to its clients.
+    """
+
+    def __init__(self, env: Environment, cache: WatchCache, lag: Callable[[], Nanoseconds], to_client: Nanoseconds):
+        self._env, self._cache, self._lag, self._to_client = env, cache, lag, to_client
+        self._subscribers: list[tuple[str, frozenset[tuple[str, str]], Callable[[WatchEvent], None]]] = []
+        self._last: Nanoseconds = 0
+        self.sent = 0
+        self.lags: list[Nanoseconds] = []
+
+    def subscribe(self, resource: str, selector: frozenset[tuple[str, str]], receive: Callable[[WatchEvent], None]) -> None:
+        """Call `receive` for each event of objects of `resource` that carry all labels of `selector`."""
+        self._subscribers.append((resource, selector, receive))
+
+    def matching(self, resource: str) -> int:
+        """Watchers of a resource: what notifying them adds to each apply."""
+        return sum(1 for subscribed, _, _ in self._subscribers if subscribed == resource)
+
+    def applied(self, entry: Call | Ghost) -> None:
+        """An entry's outcome and completion are known: its event will arrive after that."""
+        kind = _TYPES.get(entry.outcome)
+        if kind is None or entry.key is None:
+            return
+        arrives = max(entry.done + self._lag(), self._last)
+        self._last = arrives
+        self._cache.learn(entry.key, 0 if kind is EventType.DELETED else entry.revision, arrives)
+        key = entry.key
+        if isinstance(key, ObjectKey):
+            for resource, selector, receive in self._subscribers:
+                if resource == key.resource and selector <= key.labels:
+                    self._deliver(WatchEvent(kind, key, entry.revision), entry.done, arrives + self._to_client, receive)
+
+    def _deliver(self, event: WatchEvent, happened: Nanoseconds, at: Nanoseconds, receive: Callable[[WatchEvent], None]) -> None:
+        def ring() -> None:
+            self.sent += 1
+            self.lags.append(at - happened)
+            receive(event)
+
+        Alarm(self._env, ring).arm(at - self._env._now)

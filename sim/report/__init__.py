@@ -1,0 +1,1 @@
+"""What people read and programs parse of a result: tables, pictures, JSON, files."""

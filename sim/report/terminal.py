@@ -1,0 +1,187 @@
+"""A result on a terminal: the figures, who did it, what happened, whether it is good enough, and what it rests on.
+
+Everything fits into 100 columns and says the same without colour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from sim.metrics.catalogue import describe
+from sim.report.declared import Verdict, parameters, verdicts
+from sim.report.figure_table import figure_tables, plain_table
+from sim.report.human import brief, clock, factor, horizon, human
+from sim.report.summary import writers
+
+if TYPE_CHECKING:
+    from sim.result import Runs
+
+WIDTH: Final = 100
+_MOST_INCIDENTS: Final = 20
+_WRITER_COLUMNS: Final = (
+    ("keys_created", "keys", "keys"), ("puts", "puts", "puts"), ("wal_bytes_written", "WAL", "bytes"),
+    ("apply_tail_share", "tail", "share"),
+)  # fmt: skip
+
+
+def print_run(runs: Runs, console: Console) -> None:
+    """Everything that `etcdsim run` says on stdout."""
+    _print_head(runs, console)
+    for table in figure_tables(runs):
+        console.print(table)
+        console.print()
+    _print_writers(runs, console)
+    _print_incidents(runs, console)
+    _print_objectives(runs, console)
+    _print_parameters(runs, console)
+    _print_notes(runs, console)
+
+
+class ResultConsole(Console):
+    """A console for results: 100 columns into a pipe, and what fits onto a terminal."""
+
+    def __init__(self) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False)
+        if not self.is_terminal:
+            self.width = WIDTH
+
+    def on_broken_pipe(self) -> None:
+        """Whoever calls decides what a reader that went away means; rich would exit with 1."""
+        raise BrokenPipeError
+
+
+def _print_head(runs: Runs, console: Console) -> None:
+    console.print(Text(runs.name, style="bold"))
+    about = " ".join(str(getattr(runs.scenario, "about", None) or "").split())
+    if about:
+        console.print(about)
+    etcd = getattr(getattr(runs.scenario, "etcd", None), "version", None)
+    said = [f"{horizon(runs.horizon_seconds)} simulated", f"seed {runs.seed}", f"etcdsim {runs.version}"]
+    console.print(", ".join([*said, f"etcd {etcd}"] if etcd else said), style="dim")
+    console.print()
+
+
+def _print_writers(runs: Runs, console: Console) -> None:
+    table = writers(runs)
+    if table.empty:
+        return
+    _title(console, "Who did it", "keys created, puts, WAL bytes, share of the apply tail (above p99)")
+    variants = list(runs)
+    for at in range(0, len(variants), 2):
+        shown = plain_table()
+        shown.add_column("writer", overflow="fold", max_width=30)
+        for variant in variants[at : at + 2]:
+            for place, (_, short, _) in enumerate(_WRITER_COLUMNS):
+                head = f"{variant if place == 0 else ''}\n{short}"
+                shown.add_column(Text(head, justify="right"), justify="right", min_width=7, no_wrap=place > 0)
+        for writer, row in table.iterrows():
+            cells = [
+                human(row.get((variant, figure)), unit)
+                for variant in variants[at : at + 2]
+                for figure, _, unit in _WRITER_COLUMNS
+            ]
+            shown.add_row(Text(f"  {writer}"), *map(Text, cells))
+        console.print(shown)
+        console.print()
+
+
+def _print_incidents(runs: Runs, console: Console) -> None:
+    happened = runs.incidents
+    if happened.empty:
+        return
+    _title(console, "What happened")
+    table = plain_table()
+    for name in ("", "variant", "kind", "about"):
+        table.add_column(name)
+    for row in happened.head(_MOST_INCIDENTS).itertuples(index=False):
+        table.add_row(*map(Text, (f"{clock(row.at_seconds)}", row.variant, row.kind, row.about)))
+    table.show_header = False
+    console.print(table)
+    if len(happened) > _MOST_INCIDENTS:
+        console.print(f"  and {len(happened) - _MOST_INCIDENTS} more, in the JSON and in incidents.json")
+    console.print()
+
+
+def _print_objectives(runs: Runs, console: Console) -> None:
+    found = list(verdicts(runs))
+    if not found:
+        return
+    _title(console, "Objectives")
+    table = plain_table()
+    for name in ("", "objective", "variant", "figure"):
+        table.add_column(name, no_wrap=True)
+    for name in ("predicted", "limit", "margin"):
+        table.add_column(name, justify="right")
+    for one in found:
+        table.add_row(*_objective(one))
+    console.print(table)
+    console.print()
+
+
+def _objective(one: Verdict) -> list[Text]:
+    known = describe(one.figure)
+    unit = known.unit if known else ""
+    word, style = {True: ("pass", "green"), False: ("FAIL", "bold red"), None: ("open", "yellow")}[one.passed]
+    predicted = human(one.value, unit) if one.value is not None else one.status or "unknown"
+    limit = f"{'at least' if one.bound == 'min' else 'at most'} {brief(one.limit, unit)}"
+    margin = factor(one.margin) if one.margin is not None else ""
+    cells = [one.name, one.variant, one.figure, predicted, limit, margin]
+    return [Text(f"  {word}", style=style), *map(Text, cells)]
+
+
+def _print_parameters(runs: Runs, console: Console) -> None:
+    found = [one for word in ("fitted", "assumed") for one in parameters(runs.scenario) if one.standing == word]
+    if not found:
+        return
+    _title(console, "What it rests on", "fitted and assumed parameters, and why")
+    table = plain_table()
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold", max_width=44)
+    table.add_column()
+    table.show_header = False
+    values = _values(runs)
+    for one in found:
+        given = values(one.path)
+        table.add_row(
+            Text(f"  {one.standing}"), Text(one.path if given is None else f"{one.path}: {given}"), Text(one.why)
+        )
+    console.print(table)
+    console.print()
+
+
+def _values(runs: Runs) -> Callable[[str], object]:
+    """A look-up of a parameter's value by its path, as the scenario writes it; None for what is not a plain value."""
+    from sim.scenario import to_dict
+
+    fields = to_dict(runs.scenario)
+
+    def look_up(path: str) -> object:
+        found: object = fields
+        for part in path.split("."):
+            if not isinstance(found, Mapping) or part not in found:
+                return None
+            found = found[part]
+        return None if isinstance(found, Mapping | list) else found
+
+    return look_up
+
+
+def _print_notes(runs: Runs, console: Console) -> None:
+    notes = getattr(runs.scenario, "notes", None)
+    if not notes:
+        return
+    _title(console, "What cannot be true together")
+    table = Table.grid(padding=(0, 1))
+    for note in notes:
+        table.add_row("  -", Text(" ".join(str(note).split())))
+    console.print(table)
+    console.print()
+
+
+def _title(console: Console, title: str, note: str = "") -> None:
+    console.print(Text.assemble((title, "bold"), (f"  {note}" if note else "", "dim")))

@@ -1,0 +1,106 @@
+"""What only the whole scenario can tell: undeclared names (problems), and what is allowed but odd (warnings)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from sim.scenario.labels import selects
+from sim.scenario.quantities import format_size
+from sim.scenario.refusal import Problem, undeclared
+from sim.scenario.workloads import Lists, PodChurn
+
+if TYPE_CHECKING:
+    from sim.scenario.model import Scenario
+
+_MAX_REQUEST = 1_572_864
+"""etcd: embed/config.go DefaultMaxRequestBytes."""
+_SUGGESTED_QUOTA = 8 * 2**30
+"""etcd: storage/quota.go MaxQuotaBytes (above it etcd itself warns)."""
+
+
+def problems(scenario: Scenario) -> list[Problem]:
+    """Names that are used and not declared."""
+    found = [
+        (path, undeclared(name, "object", scenario.objects))
+        for path, name in _used_objects(scenario)
+        if name not in scenario.objects
+    ]
+    found += [
+        (
+            f"faults.{name}.target",
+            undeclared(fault.target, "target", [f"members.{member}" for member in scenario.etcd.members]),
+        )
+        for name, fault in scenario.faults.items()
+        if fault.member not in scenario.etcd.members
+    ]
+    if not scenario.apiservers and (scenario.controllers or scenario.workloads or scenario.background.nodes):
+        found.append(("apiservers", '"{}" is not allowed; controllers, workloads and nodes need at least one'))
+    variants = list(scenario.variants) or ["default"]
+    found += [
+        (f"objectives.{name}.variant", undeclared(objective.variant, "variant", variants))
+        for name, objective in scenario.objectives.items()
+        if objective.variant is not None and objective.variant not in variants
+    ]
+    return found
+
+
+def _used_objects(scenario: Scenario) -> Iterator[tuple[str, str]]:
+    yield "background.node_object", scenario.background.node_object
+    yield "background.lease_object", scenario.background.lease_object
+    for name in scenario.etcd.preload:
+        yield f"etcd.preload.{name}", name
+    for name, workload in scenario.workloads.items():
+        yield f"workloads.{name}.object", workload.object
+        if isinstance(workload, PodChurn):
+            yield f"workloads.{name}.event_object", workload.event_object
+    for name, controller in scenario.controllers.items():
+        for watch_name, watch in controller.watches.items():
+            yield f"controllers.{name}.watches.{watch_name}.object", watch.object
+        if controller.reconcile.on_zero_value is not None:
+            yield f"controllers.{name}.reconcile.on_zero_value.create", controller.reconcile.on_zero_value.create
+
+
+def warnings(scenario: Scenario) -> list[str]:
+    """What is allowed but probably not meant, one line each."""
+    return list(_warnings(scenario))
+
+
+def _warnings(scenario: Scenario) -> Iterator[str]:
+    etcd = scenario.etcd
+    members = len(etcd.members)
+    if members % 2 == 0:
+        yield (
+            f"etcd.members: {members} members tolerate no more failures than {members - 1} and need a larger quorum; "
+            f"write {members - 1} or {members + 1}"
+        )
+    if etcd.quota is not None and etcd.quota > _SUGGESTED_QUOTA:
+        yield f'etcd.quota: "{format_size(etcd.quota)}" is above the 8GiB that etcd suggests; it warns, too'
+    for name, kind in scenario.objects.items():
+        if kind.key_bytes + kind.value_bytes > _MAX_REQUEST:
+            yield _too_large(f"objects.{name}", kind.value_bytes)
+    for name, clients in scenario.clients.items():
+        if clients.key_bytes + clients.value_bytes > _MAX_REQUEST:
+            yield _too_large(f"clients.{name}", clients.value_bytes)
+    yield from _idle(scenario)
+
+
+def _too_large(path: str, value_bytes: int) -> str:
+    return f'{path}.value_bytes: "{format_size(value_bytes)}" is above what etcd takes in one request (1.5MiB)'
+
+
+def _idle(scenario: Scenario) -> Iterator[str]:
+    horizon = scenario.horizon
+    for name, fault in scenario.faults.items():
+        if fault.at >= horizon:
+            yield f"faults.{name}.at: begins after the horizon and never happens"
+    for name, workload in scenario.workloads.items():
+        if isinstance(workload, Lists) and workload.from_ >= horizon:
+            yield f"workloads.{name}.from: begins after the horizon and never happens"
+    churns = [workload for workload in scenario.workloads.values() if isinstance(workload, PodChurn)]
+    for name, controller in scenario.controllers.items():
+        for watch_name, watch in controller.watches.items():
+            same = [churn for churn in churns if churn.object == watch.object]
+            if same and not any(selects(watch.selector, churn.labels) for churn in same):
+                path = f"controllers.{name}.watches.{watch_name}.selector"
+                yield f'{path}: "{watch.selector}" matches the labels of no workload'

@@ -1,0 +1,21 @@
+"""Raw etcd clients: a closed loop of writers without Kubernetes between, to validate and calibrate with."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sim.scenario.distribution import Distribution, distribution
+from sim.scenario.quantities import Duration, PositiveCount, Size
+from sim.scenario.section import Section, field, required
+from sim.units import MICROSECOND
+
+
+class EtcdClients(Section):
+    """A group of equal clients, each with one request at a time."""
+
+    clients: PositiveCount = required("How many there are.")
+    think: Distribution = field(distribution(constant=0), "Pause between an answer and the next request.")
+    op: Literal["put_new"] = field("put_new", "What each request does: put a key that never existed.")
+    key_bytes: Size = field(27, "Length of the key.", "assumed: as in the byte tables the formulas were verified with")
+    value_bytes: Size = field(1024, "Length of the value.", "etcd: etcdctl check perf")
+    rtt: Duration = field(200 * MICROSECOND, "Round trip to etcd.", "assumed: the same zone")

@@ -1,0 +1,160 @@
+"""Controllers: what they watch, how they queue and limit, what one reconcile does; the stack decides what is left open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema, field_validator, model_validator
+
+from sim.scenario.distribution import Distribution, distribution
+from sim.scenario.labels import Labels
+from sim.scenario.limiters import Limiter
+from sim.scenario.quantities import Count, DurationOrNever, Name, PositiveCount, format_rate, read_rate
+from sim.scenario.refusal import refused
+from sim.scenario.section import Section, field, required
+from sim.scenario.stacks import STACKS, Election, FifoKind, QueueKind, StackName
+from sim.units import Nanoseconds
+
+RateOrOff = Annotated[
+    float | Literal["off"] | None,
+    BeforeValidator(lambda value: "off" if value in ("off", "never", "none") else read_rate(value)),
+    PlainSerializer(lambda value: format_rate(value) if isinstance(value, float) else value, return_type=str | None),
+    WithJsonSchema({"x-ref": "RateOrOff"}),
+]
+
+
+class Watch(Section):
+    """An informer: one kind of object, and which of them."""
+
+    object: Name = required("The object that is watched; when absent, the name of the watch without its plural s.")
+    selector: Labels = field("", "Labels an object must have; all objects when empty.")
+
+
+class Client(Section):
+    """The limiter of the controller's API client."""
+
+    qps: RateOrOff = field(None, "Requests per second; `off` for no limiter; when absent, as the stack does.")
+    burst: PositiveCount | None = field(None, "Capacity of the bucket in requests; when absent, as the stack does.")
+
+
+class Queue(Section):
+    """The workqueue and its rate limiter."""
+
+    kind: QueueKind | None = field(None, "rate_limiting or priority; when absent, as the stack does.")
+    limiter: Limiter | None = field(None, "Delay of a key that failed; when absent, as the stack does with this kind of queue.")
+
+
+class Cache(Section):
+    """The controller's own map from key to object."""
+
+    on_delete: Literal["remove-key", "keep-zero-value"] = field(
+        "remove-key", "What a deleted object leaves in the map: nothing, or its key with a zero value (the bug)."
+    )
+
+
+class OnZeroValue(Section):
+    """What a reconcile does when the map gives it a zero value."""
+
+    create: Name = required("The object it creates.")
+    name: Literal["generated"] = field("generated", "Name of what it creates: fresh each time.")
+
+
+class Reconcile(Section):
+    """One reconcile of one entry."""
+
+    every: DurationOrNever = field(None, "Reconciled again this long after the end of the last reconcile; never when absent.")
+    duration: Distribution = field(
+        distribution(median="0.2ms", p99="1ms"), "CPU of one reconcile, without its requests.", "assumed"
+    )
+    on_zero_value: OnZeroValue | None = field(None, "What it does with a zero value; nothing when absent.")
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What a controller does in the end. qps: None for no limiter; resync: None for never; times in nanoseconds.
+
+    origin: `scenario`, or the stack that gave the value, for client.qps, client.burst, queue.kind and queue.limiter.
+    """
+
+    stack: str
+    client_go: str
+    qps: float | None
+    burst: int
+    queue: QueueKind
+    limiter: Limiter
+    fifo: FifoKind
+    resync: Nanoseconds | None
+    election: Election | None
+    origin: dict[str, str]
+
+
+class Controller(Section):
+    """A controller process: informers, one workqueue, workers, a client."""
+
+    stack: StackName = field("controller-runtime-0.23", "Library release: client limiter, queue, limiter and FIFO come from it.")
+    count: PositiveCount = field(1, "How many equal controllers there are, each with its own objects.")
+    workers: PositiveCount = field(1, "Reconcile goroutines.", "controller-runtime: MaxConcurrentReconciles")
+    watches: dict[Name, Watch] = field({}, "Informers by name.")
+    client: Client = field(Client(), "The limiter of the controller's API client.")
+    queue: Queue = field(Queue(), "The workqueue and its rate limiter.")
+    max_retries: Count | None = field(
+        None,
+        "A key that failed this often is dropped until its next event; without end when absent.",
+        "controller-runtime: no limit",
+    )
+    leader_election: bool = field(True, "Whether it holds and renews a lease.", "controller-runtime: usual in production")
+    cache: Cache = field(Cache(), "The controller's own map from key to object.")
+    reconcile: Reconcile = field(Reconcile(), "One reconcile of one entry.")
+
+    @field_validator("watches", mode="before")
+    @classmethod
+    def _singular(cls, watches: Any) -> Any:
+        if not isinstance(watches, Mapping):
+            return watches
+        named: dict[Any, Any] = {}
+        for name, watch in watches.items():
+            if (watch is None or isinstance(watch, Mapping)) and isinstance(name, str):
+                given = {key: value for key, value in (watch or {}).items() if value is not None}
+                named[name] = {"object": name.removesuffix("s"), **given}
+            else:
+                named[name] = watch
+        return named
+
+    @model_validator(mode="after")
+    def _queue_exists(self) -> Controller:
+        if self.queue.kind == "priority" and not STACKS[self.stack].has_priority_queue:
+            raise refused(f'"priority" is not a queue of {self.stack}; it exists from controller-runtime-0.20 on', at="queue.kind")
+        return self
+
+    def resolved(self) -> Resolved:
+        """What it does in the end, and whether the scenario or the stack said so."""
+        stack = STACKS[self.stack]
+        queue = self.queue.kind or stack.queue
+        qps: float | None = stack.qps
+        if self.client.qps is not None:
+            qps = None if isinstance(self.client.qps, str) else self.client.qps
+        given = {
+            "client.qps": self.client.qps,
+            "client.burst": self.client.burst,
+            "queue.kind": self.queue.kind,
+            "queue.limiter": self.queue.limiter,
+        }
+        return Resolved(
+            stack=stack.name,
+            client_go=stack.client_go,
+            qps=qps,
+            burst=self.client.burst or stack.burst,
+            queue=queue,
+            limiter=self.queue.limiter or stack.limiter(queue),
+            fifo=stack.fifo,
+            resync=stack.resync,
+            election=stack.election if self.leader_election else None,
+            origin={path: stack.name if value is None else "scenario" for path, value in given.items()},
+        )
+
+
+def resolve_stack(controller: Controller) -> Resolved:
+    """The effective values of a controller's stack, and where each came from."""
+    return controller.resolved()

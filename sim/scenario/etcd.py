@@ -1,0 +1,190 @@
+"""The etcd cluster: members and their disks, the network between them, what bounds it, and what its work costs.
+
+Each default names the place in etcd's own source, or the measurement, it is from. "measured" means: etcd 3.5.1, one
+member, one virtual machine with two cores and a virtual disk; an anchor for orders of magnitude, not a reference machine.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema, field_serializer, field_validator, model_validator
+
+from sim.scenario.device import DeviceProfile, Disk, load_profile
+from sim.scenario.distribution import Distribution, distribution
+from sim.scenario.quantities import (
+    Count,
+    Duration,
+    Name,
+    PositiveCount,
+    PositiveDuration,
+    Size,
+    SizeOrOff,
+    read_count,
+    read_duration,
+)
+from sim.scenario.refusal import refused, shown
+from sim.scenario.section import Section, field, required
+from sim.units import MICROSECOND, MILLISECOND, MINUTE, SECOND, format_duration
+
+KNOWN_MINORS: Final = (4, 5, 6, 7)
+_VERSION: Final = re.compile(r"3\.([0-9]+)\.([0-9]+)")
+
+
+def _version(value: Any) -> Any:
+    match = _VERSION.fullmatch(value) if isinstance(value, str) else None
+    if match is None or int(match[1]) not in KNOWN_MINORS:
+        raise refused(f'{shown(value)} is not a known etcd version; 3.4.x to 3.7.x, such as "3.5.33"')
+    return value
+
+
+Version = Annotated[
+    str,
+    BeforeValidator(_version),
+    WithJsonSchema({"type": "string", "pattern": r"^3\.[4-7]\.[0-9]+$", "examples": ["3.5.33", "3.6.14"]}),
+]
+
+
+class Member(Section):
+    """One etcd member, on a machine of its own."""
+
+    disk: Disk = field("cloud-ssd", "Device profile of the member's disk: a name, a path to a YAML file, or the profile itself.")
+
+    @property
+    def profile(self) -> DeviceProfile:
+        """The member's disk, whichever way it was given."""
+        return load_profile(self.disk)
+
+
+class Network(Section):
+    """The links between members."""
+
+    rtt: Duration = field(400 * MICROSECOND, "Round trip between two members.", "assumed: zones of one cloud region")
+    jitter: Duration = field(100 * MICROSECOND, "Spread of the round trip.", "assumed")
+
+
+class Compaction(Section):
+    """When old revisions are discarded, and how gently."""
+
+    by: Literal["apiserver", "periodic", "revision", "never"] = field(
+        "apiserver", "Who asks for it: the API server, or etcd's own auto-compaction by time or by count of revisions."
+    )
+    every: PositiveDuration = field(
+        5 * MINUTE,
+        "How often the API server compacts; also how often etcd's revision mode looks.",
+        "apiserver: storagebackend/config.go DefaultCompactInterval; etcd: v3compactor/revision.go revInterval",
+    )
+    retention: int | None = field(
+        None,
+        "periodic: how much time to keep, a duration (stored as ns); revision: how many revisions, a number.",
+    )
+    batch: PositiveCount = field(1000, "Revisions per turn of the batch lock.", "etcd: mvcc/kvstore.go defaultCompactionBatchLimit")
+    pause: Duration = field(
+        10 * MILLISECOND,
+        "Sleep between two batches.",
+        "etcd: mvcc/kvstore.go minimumBatchInterval (the version decides how it sleeps)",
+    )
+
+    @field_validator("retention", mode="before")
+    @classmethod
+    def _retention(cls, value: Any, info: ValidationInfo) -> Any:
+        match info.data.get("by"):
+            case "periodic":
+                kept = read_duration(value)
+            case "revision":
+                kept = read_count(value)
+            case by:
+                raise refused(f"{shown(value)} is not used with by: {by}; leave it out")
+        if kept == 0:
+            raise refused(f"{shown(value)} is not allowed; it must be above zero")
+        return kept
+
+    @model_validator(mode="after")
+    def _complete(self) -> Compaction:
+        if self.by in ("periodic", "revision") and self.retention is None:
+            raise refused(f"missing; it is required with by: {self.by}", at="retention")
+        return self
+
+    @field_serializer("retention")
+    def _write_retention(self, value: int | None) -> str | int | None:
+        return format_duration(value) if value is not None and self.by == "periodic" else value
+
+
+class Costs(Section):
+    """CPU and lock time that etcd's work takes on the reference machine; the disk is not in them."""
+
+    request: Duration = field(
+        60 * MICROSECOND,
+        "gRPC goroutine of one request, in parallel with others.",
+        "assumed: this split of a measured 0.1 + 0.32 / batch ms of leader CPU per put of 1 KiB",
+    )
+    ready: Duration = field(50 * MICROSECOND, "Serial cost of one turn of the Ready loop.", "assumed: as `request`")
+    entry: Duration = field(8 * MICROSECOND, "Serial cost of one entry in the Ready loop.", "assumed: as `request`")
+    apply: Distribution = field(
+        distribution(median="25us", p99="120us"),
+        "Apply of one entry, lock held, without waiting.",
+        "assumed: within the 10-50 us a put takes",
+    )
+    apply_per_kib: Duration = field(5 * MICROSECOND, "Added to `apply` for each KiB of value.", "assumed")
+    watch_event: Duration = field(2 * MICROSECOND, "For each matching watcher, inside apply.", "assumed")
+    scan: Duration = field(
+        800,
+        "Compaction: for each revision walked, lock held.",
+        "assumed: within a measured 1.3-2.6 ms per batch of 1,000",
+    )
+    delete: Duration = field(2 * MICROSECOND, "Compaction: for each revision deleted, lock held.", "assumed: as `scan`")
+    index_walk: Duration = field(500, "Compaction: for each live key in the index walk.", "measured: 0.18 s for 350,000 keys")
+    read_key: Duration = field(7 * MICROSECOND, "For each key a list returns.", "measured: 50,000 keys of 1 KiB in 0.35 s")
+    index_key: Duration = field(300, "For each key a list walks in the index.", "measured: count of 50,000 keys in 15 ms")
+    page_write: Duration = field(10 * MICROSECOND, "Backend commit: for each dirty page.", "assumed: some us per page")
+
+
+class Etcd(Section):
+    """The cluster: its version selects the behaviours that changed between releases."""
+
+    version: Version = field("3.5.33", "Release: 3.4.x to 3.7.x.")
+    members: dict[Name, Member] = required("The members by name; an even number of them is allowed, and warned about.")
+    network: Network = field(Network(), "The links between members.")
+    quota: SizeOrOff = field(2 * 2**30, "Database size at which the cluster turns read-only for growth.", "etcd: storage/quota.go")
+    compaction: Compaction = field(Compaction(), "When old revisions are discarded, and how gently.")
+    preload: dict[Name, Count] = field({}, "Live keys that exist at the start: object name to how many.")
+    batch_interval: PositiveDuration = field(
+        100 * MILLISECOND, "Backend commit: this long after the previous one ended.", "etcd: storage/backend/backend.go"
+    )
+    batch_limit: PositiveCount = field(10_000, "Backend commit: after this many operations.", "etcd: storage/backend/backend.go")
+    request_timeout: PositiveDuration = field(
+        7 * SECOND,
+        "A proposal that takes longer is answered with an error.",
+        "etcd: config.go ReqTimeout: 5 s + 2 election timeouts",
+    )
+    max_gap: PositiveCount = field(
+        5000,
+        "Requests are refused when committed minus applied passes this.",
+        "etcd: v3_server.go maxGapBetweenApplyAndCommitIndex",
+    )
+    snapshot_count: PositiveCount | None = field(
+        None,
+        "Entries between two snapshots; when absent, by version: 100,000, from 3.6 on 10,000.",
+        "etcd: server.go DefaultSnapshotCount",
+    )
+    segment_size: Size = field(64_000_000, "Size at which a WAL segment is closed.", "etcd: storage/wal/wal.go SegmentSizeBytes")
+    costs: Costs = field(Costs(), "CPU and lock time that etcd's work takes.")
+
+    @field_validator("members")
+    @classmethod
+    def _some(cls, members: dict[str, Member]) -> dict[str, Member]:
+        if not members:
+            raise refused('"{}" is not allowed; at least one member is needed, such as {a: {disk: cloud-ssd}}')
+        return members
+
+    @property
+    def release(self) -> tuple[int, int, int]:
+        """The version as numbers, to compare with: (3, 5, 33)."""
+        major, minor, patch = (int(part) for part in self.version.split("."))
+        return major, minor, patch
+
+    @property
+    def entries_per_snapshot(self) -> int:
+        """`snapshot_count`, or what this version does by default."""
+        return self.snapshot_count or (10_000 if self.release >= (3, 6, 0) else 100_000)

@@ -1,0 +1,173 @@
+"""The scenario: what is to be simulated, whole and validated. Nothing here runs anything.
+
+A scenario comes from a file (`load`) or from plain data (`from_dict`), never half-checked: the sections validate
+themselves, then the names that point from one section to another, then each variant as the scenario it makes. Changes go
+through plain data, too: `with_` writes values at dotted paths and validates everything again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ValidationError, WithJsonSchema, field_validator
+
+from sim.errors import InputError
+from sim.scenario import paths
+from sim.scenario.apiserver import ApiServer
+from sim.scenario.background import Background
+from sim.scenario.checks import problems
+from sim.scenario.clients import EtcdClients
+from sim.scenario.controllers import Controller
+from sim.scenario.etcd import Etcd
+from sim.scenario.faults import Fault
+from sim.scenario.objects import ObjectKind, common, with_defaults
+from sim.scenario.quantities import Name, PositiveDuration
+from sim.scenario.refusal import problems_of, refusal, shown, undeclared
+from sim.scenario.review import Objective, Provenance, Reference
+from sim.scenario.section import Section, field, required
+from sim.scenario.workloads import Workload, name_kinds
+
+Settings = Annotated[
+    dict[str, Any],
+    BeforeValidator(lambda value: {} if value is None else value),
+    WithJsonSchema({"type": "object", "description": "Dotted path to value."}),
+]
+
+
+class Scenario(Section):
+    """What is to be simulated. Times are whole nanoseconds, sizes bytes, rates per second."""
+
+    name: str = field("unnamed", "What results call it; when absent, the name of its file.")
+    about: str = field("", "What this scenario shows, in a line.")
+    extends: str | None = field(None, "Another scenario, by name or path, that this one changes; resolved when it is loaded.")
+    horizon: PositiveDuration = required("How much time is simulated.")
+    analysis: Literal["terminating", "steady"] = field(
+        "terminating", "terminating: everything from the start counts; steady: the warm-up is cut."
+    )
+    etcd: Etcd = required("The etcd cluster.")
+    apiservers: dict[Name, ApiServer] = field({"api": ApiServer()}, "API servers by name.")
+    background: Background = field(Background(), "What every cluster writes.")
+    objects: dict[Name, ObjectKind] = field(
+        common(),
+        "Kinds of objects by name; pod, lease, node and event exist already.",
+    )
+    workloads: dict[Name, Workload] = field({}, "What the world does, by name.")
+    controllers: dict[Name, Controller] = field({}, "Controllers by name.")
+    clients: dict[Name, EtcdClients] = field({}, "Raw etcd clients by name.")
+    faults: dict[Name, Fault] = field({}, "What goes wrong, by name.")
+    variants: dict[Name, Settings] = field({}, "Named overrides that are compared on common random numbers: dotted path to value.")
+    objectives: dict[Name, Objective] = field({}, "Bounds that figures must keep, by name.")
+    provenance: dict[str, Provenance] = field({}, "Where a value is from, by its dotted path; printed with every result.")
+    reference: Reference = field({}, "Figures others published: printed beside the prediction, never used by the model.")
+
+    @field_validator("objects", mode="before")
+    @classmethod
+    def _common_objects(cls, objects: Any) -> Any:
+        return with_defaults(objects)
+
+    @field_validator("workloads", mode="before")
+    @classmethod
+    def _named_kinds(cls, workloads: Any) -> Any:
+        return name_kinds(workloads)
+
+    def with_(self, values: Mapping[str, Any], folder: Path | None = None) -> Scenario:
+        """The same scenario with other values at dotted paths, validated again; None takes out what is there: the default holds.
+
+        Such a value wins over a variant. Numbers count seconds, bytes, per second; text carries its unit. Paths of
+        device profiles are relative to `folder`. Raises InputError.
+        """
+        data = to_dict(self)
+        for path, value in values.items():
+            data = _explicit(data, path, value)
+        return from_dict(data, folder)
+
+    def variant_names(self) -> list[str]:
+        """The variants in the order of the file; `default` alone where none is declared."""
+        return list(self.variants) or ["default"]
+
+    def variant(self, name: str) -> Scenario:
+        """The scenario that a variant makes, without variants of its own. Raises InputError for an undeclared name."""
+        if name not in self.variant_names():
+            raise InputError(f"variant: {undeclared(name, 'variant', self.variant_names())}")
+        data = _vary(to_dict(self), self.variants.get(name, {}))
+        data["variants"] = {}
+        data["provenance"] = {path: value for path, value in data["provenance"].items() if paths.exists(data, path)}
+        data["objectives"] = {
+            key: {**value, "variant": None} for key, value in data["objectives"].items() if value["variant"] in (None, name)
+        }
+        return from_dict(data)
+
+
+def from_dict(data: Mapping[str, Any], folder: Path | None = None) -> Scenario:
+    """A scenario from plain data, validated whole; paths of device profiles are relative to `folder`. Raises InputError."""
+    if data.get("extends") is not None:
+        raise InputError(f"extends: {shown(data['extends'])} is not resolved; load the scenario from a file")
+    scenario = _validated(data, folder)
+    base = to_dict(scenario)
+    varied = [base]
+    for name, settings in scenario.variants.items():
+        try:
+            varied.append(_vary(base, settings))
+            made = _validated({**varied[-1], "variants": {}, "objectives": {}}, folder)
+        except InputError as error:
+            raise InputError(f"variants.{name}: {error}") from None
+        del made
+    found = [
+        (f"provenance.{path}", paths.missing(base, path).split(": ", 1)[1])
+        for path in scenario.provenance
+        if not any(paths.exists(data, path) for data in varied)
+    ]
+    if found:
+        raise refusal(found)
+    return scenario
+
+
+def to_dict(scenario: Scenario) -> dict[str, Any]:
+    """The whole scenario as plain data with units, defaults included: to save and to hash. `from_dict` reads it back."""
+    return scenario.model_dump(mode="json", by_alias=True)
+
+
+def _validated(data: Mapping[str, Any], folder: Path | None) -> Scenario:
+    try:
+        scenario = Scenario.model_validate(dict(data), context={"folder": folder})
+    except ValidationError as error:
+        raise refusal(problems_of(error)) from None
+    if found := problems(scenario):
+        raise refusal(found)
+    return scenario
+
+
+def _vary(data: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    for path, value in settings.items():
+        if path.split(".")[0] in ("variants", "objectives", "provenance", "reference", "extends", "name"):
+            raise InputError(f"{path}: a variant cannot change this section")
+        data = paths.replace(data, path, value)
+    return data
+
+
+def _explicit(data: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    """Write a value for all variants: what a variant says of the same place no longer counts.
+
+    A place that exists only in some variants (a fault that one of them adds) is written there.
+    """
+    variants: dict[str, dict[str, Any]] = {}
+    inside = False
+    for name, settings in data["variants"].items():
+        kept: dict[str, Any] = {}
+        for key, old in settings.items():
+            if key == path or key.startswith(f"{path}."):
+                continue
+            if path.startswith(f"{key}.") and isinstance(old, dict):
+                kept[key] = paths.replace(old, path.removeprefix(f"{key}."), value)
+                inside = True
+            else:
+                kept[key] = old
+        variants[name] = kept
+    try:
+        data = paths.replace(data, path, value)
+    except InputError:
+        if not inside:
+            raise
+    return data if path.split(".")[0] == "variants" else {**data, "variants": variants}

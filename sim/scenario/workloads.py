@@ -1,0 +1,79 @@
+"""What the world does: workloads by name, each of a kind; a name that is a kind (`pod-churn`) needs no `kind`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BeforeValidator, Discriminator, Tag
+
+from sim.errors import nearest
+from sim.scenario.interval import Every
+from sim.scenario.labels import Labels
+from sim.scenario.quantities import Count, Duration, Name
+from sim.scenario.refusal import refused, shown
+from sim.scenario.section import Section, field, required
+
+
+class PodChurn(Section):
+    """Pods that are replaced: one is deleted and another created each time, with the events that go with it."""
+
+    kind: Literal["pod_churn"] = field("pod_churn", "Pods are replaced one by one.")
+    every: Every = required("How often a pod is replaced.")
+    pods: Count = field(30, "Pods alive at the start, and at any time.", "assumed")
+    events_per_pod: Count = field(
+        7,
+        "Events written per replaced pod.",
+        "estimate from code paths: Scheduled, Pulling, Pulled, Created, Started, Killing, and its owner's",
+    )
+    object: Name = field("pod", "The object that is replaced.")
+    event_object: Name = field("event", "The object an event is stored as.")
+    labels: Labels = field("app=web", "Labels of the pods, to be matched by the selectors of watches.")
+
+
+class Lists(Section):
+    """A client that lists everything of one kind, again and again, from etcd."""
+
+    kind: Literal["lists"] = field("lists", "A client lists all objects of one kind at intervals.")
+    every: Every = required("How often it lists.")
+    from_: Duration = field(0, "When it begins.", alias="from")
+    object: Name = required("What it lists.")
+    keys: Literal["all"] = field("all", "Which keys: all live keys of that object.")
+
+
+_KINDS: Final[dict[str, type[Section]]] = {"pod_churn": PodChurn, "lists": Lists}
+
+
+def name_kinds(workloads: object) -> object:
+    """Give each workload without a `kind` the kind that its name is, if it is one."""
+    if not isinstance(workloads, Mapping):
+        return workloads
+    named: dict[Any, Any] = {}
+    for name, workload in workloads.items():
+        kind = str(name).replace("-", "_")
+        if (workload is None or isinstance(workload, Mapping)) and kind in _KINDS:
+            named[name] = {"kind": kind, **{key: value for key, value in (workload or {}).items() if value is not None}}
+        else:
+            named[name] = workload
+    return named
+
+
+def _known(workload: Any) -> Any:
+    if isinstance(workload, Section):
+        return workload
+    if workload is not None and not isinstance(workload, Mapping):
+        raise refused(f"{shown(workload)} is not a mapping, such as {{kind: pod_churn, every: 5m}}")
+    kind = (workload or {}).get("kind")
+    if kind is None:
+        raise refused(f"missing, and the name is not a kind; one of {', '.join(_KINDS)}", at="kind")
+    if kind not in _KINDS:
+        hint = nearest(str(kind), _KINDS) or f"; one of {', '.join(_KINDS)}"
+        raise refused(f"{shown(kind)} is not a kind of workload{hint}", at="kind")
+    return workload
+
+
+Workload = Annotated[
+    Annotated[PodChurn, Tag("<pod_churn>")] | Annotated[Lists, Tag("<lists>")],
+    Discriminator(lambda value: f"<{value['kind'] if isinstance(value, Mapping) else value.kind}>"),
+    BeforeValidator(_known),
+]

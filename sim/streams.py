@@ -1,0 +1,80 @@
+"""Named random streams: each component draws from its own, so that what one does never shifts what another draws.
+
+A stream is PCG64 seeded by (seed, name). Delays take one uniform a draw through a quantile table, so two variants that use the same
+stream stay aligned draw by draw (common random numbers), whatever their distributions are. Raw uniforms only: their
+bits are the same in every numpy version; numpy's own distributions are not promised to be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.units import Nanoseconds
+
+TABLE: Final = 4096
+"""Entries of a quantile table: the tail beyond 1 - 1/8192 is one entry, the median of that last slice."""
+
+
+class Stream:
+    """Uniforms in [0, 1) of one named component."""
+
+    def __init__(self, seed: int, name: str, block: int = 4096):
+        digest = hashlib.sha256(name.encode()).digest()
+        words = [int.from_bytes(digest[i : i + 4], "little") for i in range(0, 16, 4)]
+        self._generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *words])))
+        self._block = block
+        self._uniforms: list[float] = []
+
+    def uniform(self) -> float:
+        """The next uniform in [0, 1)."""
+        if not self._uniforms:
+            self._uniforms = self._generator.random(self._block).tolist()
+            self._uniforms.reverse()
+        return self._uniforms.pop()
+
+    def block(self, size: int) -> NDArray[np.float64]:
+        """The next `size` uniforms as an array; not to be mixed with `uniform` on one stream."""
+        return self._generator.random(size)
+
+
+class Streams:
+    """The streams of one run, by name: `streams("etcd.a.wal")` is the same sequence in every run with this seed."""
+
+    def __init__(self, seed: int):
+        self.seed = seed
+
+    def __call__(self, name: str, block: int = 4096) -> Stream:
+        return Stream(self.seed, name, block)
+
+
+class Delays:
+    """Durations in nanoseconds, drawn by inverting a quantile table: one uniform of `stream` a draw.
+
+    quantiles: shape (TABLE,), nanoseconds, rising: entry i stands for probabilities [i, i + 1) / TABLE.
+    """
+
+    __slots__ = ("_pending", "_quantiles", "_size", "_stream", "draw")
+
+    def __init__(self, stream: Stream, quantiles: NDArray[np.float64], block: int = 4096):
+        self._stream = stream
+        self._quantiles = np.maximum(np.rint(quantiles), 0).astype(np.int64)
+        self._size = block
+        self._pending: list[Nanoseconds] = []
+        self.draw: Callable[[], Nanoseconds] = self._draw
+
+    def _draw(self) -> Nanoseconds:
+        pending = self._pending
+        if not pending:
+            index = (self._stream.block(self._size) * TABLE).astype(np.int64)
+            pending.extend(self._quantiles[index[::-1]].tolist())
+        return pending.pop()
+
+    @property
+    def mean(self) -> float:
+        """Mean of the table, nanoseconds."""
+        return float(self._quantiles.mean())

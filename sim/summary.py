@@ -1,0 +1,132 @@
+"""From what a recorder kept to the figures of a run, under the names that users rely on."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from sim.metrics.histogram import Histogram
+from sim.metrics.recorder import Recorder
+from sim.result import Distribution, Run, upper_seconds
+from sim.units import HOUR, MINUTE, SECOND, seconds
+
+_TREND: Final = 0.25
+"""The last part of the run from which the growth of the database is extrapolated."""
+_SHORTEST: Final = 30 * MINUTE
+"""Below this horizon nothing is said of a quota that was not reached: compaction has not shown its effect yet."""
+
+
+def distribution(histogram: Histogram) -> Distribution:
+    """A histogram as it leaves a run, in seconds."""
+    if not histogram.count:
+        return Distribution.empty()
+    buckets, counts = histogram.buckets()
+    return Distribution(
+        count=histogram.count, sum_seconds=histogram.sum / SECOND, min_seconds=histogram.min / SECOND,
+        max_seconds=histogram.max / SECOND, upper_seconds=upper_seconds(buckets), counts=counts,
+    )  # fmt: skip
+
+
+def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) -> Run:
+    """The run that a recorder has watched up to its horizon."""
+    world, horizon = recorder.world, recorder.horizon
+    leader, backend = world.leader, world.backend
+    series = pd.DataFrame(recorder.rows).set_index("seconds")
+    distributions = {name: distribution(histogram) for name, histogram in recorder.histograms.items()}
+    windows = {
+        name: [distribution(window) for window in histogram.windows]
+        for name, histogram in recorder.histograms.items()
+        if histogram.windows
+    }
+    counts = recorder.by_writer
+    created = sum(c.created for c in counts)
+    metrics: dict[str, float | None] = {
+        "etcd.keys_created": created,
+        "etcd.keys_created_per_hour": created * HOUR / horizon,
+        "etcd.keys_live": recorder.keys_live,
+        "etcd.puts": recorder.puts,
+        "etcd.deletes": sum(c.deleted for c in counts),
+        "etcd.revision": recorder.revision,
+        "etcd.revisions_retained": recorder.retained,
+        "etcd.wal_bytes_written": leader.log.written,
+        "etcd.wal_fsyncs": recorder.histograms["etcd.wal_fsync_seconds"].count,
+        "etcd.db_bytes_total": backend.database.value_at(horizon, 0),
+        "etcd.db_bytes_in_use": backend.database.value_at(horizon, 1),
+        "etcd.proposals_failed": leader.failed,
+        "etcd.leader_changes": 0,
+        "etcd.writes_per_batch": leader.entries / leader.batches if leader.batches else None,
+        "apiserver.conflicts": sum(server.conflicts for server in world.servers),
+        "apiserver.rejected": sum(server.rejected for server in world.servers),
+        "watch.events_sent": sum(hub.sent for hub in world.hubs),
+        "rest_client.requests": sum(controller.client.requests for controller in world.controllers),
+        "workqueue.depth.max": max((c.queue.depth_max for c in world.controllers), default=0),
+        "workqueue.retries": sum(c.queue.queue.retries for c in world.controllers),
+        "workqueue.dropped": sum(c.tally.dropped for c in world.controllers),
+        "controller.reconciles": sum(c.tally.reconciles for c in world.controllers),
+        "controller.errors": sum(c.tally.errors for c in world.controllers),
+        "controller.workers_busy.max": max((c.tally.busy_max for c in world.controllers), default=0),
+        "cache.zero_value_keys": sum(c.cache.zero_values for c in world.controllers),
+        "cache.zero_values_seen": sum(c.cache.zero_values_seen for c in world.controllers),
+    }
+    metrics["etcd.seconds_to_quota"], quota_status = _seconds_to_quota(recorder, series)
+    for name, found in distributions.items():
+        metrics.update(found.figures(name))
+    for name, follower in world.followers.items():
+        metrics[f"members.{name}.wal_bytes_written"] = follower.written
+    metrics[f"members.{world.member}.wal_bytes_written"] = leader.log.written
+    for name in world.scenario.controllers:
+        own = [c for c in world.controllers if c.name == name]
+        metrics[f"controllers.{name}.reconciles"] = sum(c.tally.reconciles for c in own)
+        metrics[f"controllers.{name}.errors"] = sum(c.tally.errors for c in own)
+        metrics[f"controllers.{name}.requests"] = sum(c.client.requests for c in own)
+        metrics[f"controllers.{name}.zero_value_keys"] = sum(c.cache.zero_values for c in own)
+    p99 = distributions["etcd.apply_seconds"].quantile(0.99)
+    shares, kinds = backend.tail.shares(round((p99 or 0.0) * SECOND))
+    for kind, share in kinds.items():
+        metrics[f"etcd.apply_tail_share.{kind}"] = share
+    writers: dict[str, dict[str, float]] = {}
+    for number, name in enumerate(world.writers):
+        row = counts[number]
+        found_any = row.created or row.updated or row.deleted or leader.bytes_by_writer[number]
+        if found_any:
+            writers[name] = {
+                "keys_created": row.created,
+                "keys_live": backend.live_by_writer[number],
+                "puts": row.created + row.updated,
+                "deletes": row.deleted,
+                "conflicts": row.conflicts,
+                "wal_bytes_written": leader.bytes_by_writer[number],
+                "apply_tail_share": shares[number],
+            }
+    incidents = sorted(
+        (incident for incident in world.incidents if incident.at_seconds * SECOND <= horizon), key=lambda incident: incident.at_seconds
+    )
+    return Run(
+        variant, seed, seconds(horizon), metrics, {"etcd.seconds_to_quota": quota_status}, writers, incidents, series, distributions,
+        windows, wall_seconds,
+    )  # fmt: skip
+
+
+def _seconds_to_quota(recorder: Recorder, series: pd.DataFrame) -> tuple[float | None, str]:
+    """When the database reaches the quota: as seen, or along the growth of the last quarter of the run; and which of the two.
+
+    never: without a quota, or where the file did not grow in that quarter. unknown: the run is too short to tell.
+    """
+    world = recorder.world
+    quota = world.scenario.etcd.quota
+    if quota is None:
+        return None, "never"
+    for incident in world.incidents:
+        if incident.kind == "quota":
+            return incident.at_seconds, "reached"
+    if recorder.horizon < _SHORTEST or len(series) < 8:
+        return None, "unknown"
+    size = series["etcd.db_bytes_total"].to_numpy(dtype=np.float64)
+    times = series.index.to_numpy(dtype=np.float64)
+    part = int(len(size) * (1 - _TREND))
+    growth = (size[-1] - size[part]) / (times[-1] - times[part])
+    if growth <= 0:
+        return None, "never"
+    return float(times[-1] + (quota - size[-1]) / growth), "extrapolated"

@@ -1,0 +1,146 @@
+package conformance
+
+import (
+	"fmt"
+	"math"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
+)
+
+// canary is a key of the lowest priority that is always ready: a Get that would block returns it instead, and the harness puts
+// it back. It changes no order between other keys; len, depth and adds are corrected for it.
+const canary = "\x00canary"
+
+func recordPriorityQueues(t *testing.T) {
+	for i, limiter := range []object{
+		exponential(5*time.Millisecond, 1000*time.Second),
+		controllerDefault(),
+		exponential(time.Second, time.Minute),
+		fastSlow(0, 3*time.Second, 2),
+		exponential(1<<40, 1<<62),
+		exponential(5*time.Millisecond, 1000*time.Second),
+	} {
+		config := object{"limiter": limiter}
+		s := style{calls: 1900, keys: []int{4, 12, 40, 100, 6, 25}[i], workers: []int{2, 5, 50, 3, 6, 1}[i]}
+		s.idle = []time.Duration{time.Minute, time.Hour, 10 * time.Second, time.Hour, time.Minute, 5 * time.Second}[i]
+		s.stray = []float64{0, 0, 0, 0, 0.05, 0}[i]
+		s.stop = []string{"", "shut_down", "", "shut_down_with_drain", "", ""}[i]
+		record(t, "workqueue.priority", controllerRuntime, fmt.Sprintf("priority-%02d", i), uint64(600+i), config, func(r *trace) {
+			r.every = int64(500 * time.Millisecond)
+			m := &metrics{}
+			q := priorityqueue.New("q", func(o *priorityqueue.Opts[string]) {
+				o.MetricProvider = m
+				o.RateLimiter = observed{build(limiter), r}
+			})
+			priorityScript(r, s, q, m)
+		})
+	}
+}
+
+func priorityScript(r *trace, s style, q priorityqueue.PriorityQueue[string], m *metrics) {
+	pool := keys(s.keys)
+	priorities := []int{0, 0, 0, -100, 10, 1}
+	var held []string
+	workload := 0.5
+	canaries, stopped := 0, false
+	release := func() {
+		lowest := math.MinInt
+		q.AddWithOpts(priorityqueue.AddOpts{Priority: &lowest}, canary)
+		canaries++
+		synctest.Wait()
+	}
+	release()
+	answer := func(more object) object {
+		synctest.Wait()
+		if more == nil {
+			more = object{}
+		}
+		more["len"] = q.Len() - 1
+		return more
+	}
+	for r.calls < s.calls {
+		if delay := r.pause(s.idle); delay > 0 {
+			r.sleep(delay)
+			if r.chance(0.3) {
+				r.call("advance", nil, answer(nil))
+			}
+		}
+		if r.chance(0.02) {
+			workload = pick(r.random, 0.2, 0.5, 0.8)
+		}
+		if s.stop != "" && !stopped && r.calls >= s.calls*5/6 {
+			stopped = true
+			if s.stop == "shut_down" {
+				q.ShutDown()
+			} else {
+				q.ShutDownWithDrain()
+			}
+			r.call(s.stop, nil, answer(nil))
+		}
+		key := pick(r.random, pool...)
+		if r.chance(workload) {
+			switch roll := r.Float64(); {
+			case roll < s.stray:
+				q.Done(key)
+				held = without(held, key)
+				r.call("done", []any{key}, answer(nil))
+			case roll < 0.5 && len(held) < s.workers:
+				got, shutdown := q.Get()
+				switch {
+				case shutdown:
+					r.call("get", nil, answer(object{"key": nil, "shutdown": true}))
+				case got == canary:
+					q.Done(canary)
+					release()
+					r.call("get", nil, answer(object{"key": nil, "shutdown": false}))
+				default:
+					held = append(held, got)
+					r.call("get", nil, answer(object{"key": got, "shutdown": false}))
+				}
+			case len(held) > 0:
+				i := r.IntN(len(held))
+				key, held = held[i], append(held[:i:i], held[i+1:]...)
+				q.Done(key)
+				r.call("done", []any{key}, answer(nil))
+			}
+			continue
+		}
+		switch roll := r.Float64(); {
+		case roll < 0.08:
+			r.call("metrics", nil, answer(m.read(1, canaries)))
+		case roll < 0.25:
+			q.AddRateLimited(key)
+			r.call("add_rate_limited", []any{key}, answer(nil))
+		case roll < 0.32:
+			q.Forget(key)
+			r.call("forget", []any{key}, answer(nil))
+		case roll < 0.36:
+			r.call("num_requeues", []any{key}, answer(object{"n": q.NumRequeues(key)}))
+		case roll < 0.70:
+			priority := pick(r.random, priorities...)
+			after := time.Duration(0)
+			if r.chance(0.5) {
+				after = r.delay()
+			}
+			limited := r.chance(0.3)
+			r.due(after)
+			q.AddWithOpts(priorityqueue.AddOpts{After: after, RateLimited: limited, Priority: &priority}, key)
+			r.call("add_opts", []any{key, int64(after), priority, limited}, answer(nil))
+		case roll < 0.85:
+			delay := r.delay()
+			r.due(delay)
+			q.AddAfter(key, delay)
+			r.call("add_after", []any{key, int64(delay)}, answer(nil))
+		default:
+			q.Add(key)
+			r.call("add", []any{key}, answer(nil))
+		}
+	}
+	r.call("metrics", nil, answer(m.read(1, canaries)))
+	if !stopped {
+		q.ShutDown()
+	}
+}

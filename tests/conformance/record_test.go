@@ -1,0 +1,34 @@
+// Package conformance records what the real client-go, x/time/rate and controller-runtime answer, call by call.
+//
+// Each script is drawn from a seed, runs in a synctest bubble (so that time is virtual although the libraries read the wall
+// clock), and is written as a golden trace. See README.md for the one command that makes them all again.
+package conformance
+
+import (
+	"flag"
+	"testing"
+)
+
+const madeBy = "go test -C tests/conformance -count=1 . -args -out ../../data/golden"
+
+const (
+	clientGo          = "k8s.io/client-go"
+	apimachinery      = "k8s.io/apimachinery"
+	xTime             = "golang.org/x/time"
+	controllerRuntime = "sigs.k8s.io/controller-runtime"
+)
+
+var out = flag.String("out", "", "folder for the traces, one subfolder a mechanism; empty: record nothing")
+
+func TestRecord(t *testing.T) {
+	if *out == "" {
+		t.Skip("no -out given")
+	}
+	t.Run("ratelimit", recordBuckets)
+	t.Run("limiters", recordLimiters)
+	t.Run("queues", recordQueues)
+	t.Run("priority", recordPriorityQueues)
+	t.Run("cache", recordCaches)
+	t.Run("events", recordCorrelators)
+	t.Run("wait", recordBackoffs)
+}
