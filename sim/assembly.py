@@ -5,17 +5,17 @@ Every component draws from the stream of its own name, so two variants of a scen
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import partial
 
-from simpy.core import Environment
-
 from sim import distributions
 from sim.apiserver.lease_manager import LeaseManager
+from sim.apiserver.objects import Labels, ObjectKey
 from sim.apiserver.server import ApiServer
 from sim.apiserver.watch_cache import WatchCache
 from sim.clientgo import limiters
+from sim.clientgo.informer import SharedInformer
 from sim.clientgo.priority_queue import PriorityQueue
 from sim.clientgo.queue_interface import WorkQueue
 from sim.clientgo.rate_limiting import RateLimitingQueue
@@ -30,11 +30,11 @@ from sim.hardware.link import Link
 from sim.processes import background, clients
 from sim.processes.churn import PodChurn
 from sim.processes.controller import Reconciler, Tally, enqueue_on, reconcile_worker
-from sim.processes.events import Call, Ghost
+from sim.processes.events import Call, Clock, Ghost
 from sim.processes.informer import Informer
 from sim.processes.leader import Leader, LeaderRules
 from sim.processes.rest_client import Gateway, RestClient, Samples, SharedLeases
-from sim.processes.watch import ObjectKey, WatchHub
+from sim.processes.watch import WatchHub
 from sim.processes.work_queue import Workplace
 from sim.ratelimit.bucket import TokenBucket
 from sim.result import Incident
@@ -43,7 +43,8 @@ from sim.scenario import distribution as laws
 from sim.scenario import limiters as declared
 from sim.scenario.controllers import Controller
 from sim.scenario.interval import Interval
-from sim.scenario.workloads import Lists, PodChurn as DeclaredChurn
+from sim.scenario.workloads import Lists
+from sim.scenario.workloads import PodChurn as DeclaredChurn
 from sim.streams import Delays, Streams
 from sim.units import MINUTE, SECOND, Nanoseconds, seconds
 
@@ -99,7 +100,7 @@ class RunningController:
 class World:
     """Everything of one run that somebody observes."""
 
-    env: Environment
+    env: Clock
     scenario: Scenario
     writers: list[str]
     member: str
@@ -117,7 +118,7 @@ class World:
 
 class _Builder:
     def __init__(self, scenario: Scenario, seed: int):
-        self.scenario, self.env, self.streams = scenario, Environment(0), Streams(seed)
+        self.scenario, self.env, self.streams = scenario, Clock(), Streams(seed)
         self.writers: list[str] = [
             *scenario.workloads, "node-heartbeats", "leader-elections", *scenario.controllers, *scenario.clients,
             "kube-apiserver", "etcd", "preloaded",
@@ -325,13 +326,17 @@ class _Builder:
             place, tally = Workplace(env, queue), Tally()
             cache = ObjectMap(controller.cache.on_delete == "keep-zero-value")
             client = RestClient(gateway, None if resolved.qps is None else TokenBucket(resolved.qps, resolved.burst))
+            jitter = self.streams(f"controllers.{name}.{number}.resync", 8).uniform
             informers = [
-                Informer(self.hubs[0], watch.object, _pairs(watch.selector)) for watch in controller.watches.values()
+                Informer(
+                    env, self.hubs[0], SharedInformer(resolved.fifo), watch.object, _pairs(watch.selector), resolved.resync, jitter
+                )
+                for watch in controller.watches.values()
             ]
             for informer in informers:
-                enqueue_on(informer, place)
+                enqueue_on(informer.mechanism, place)
             reconciler = Reconciler(
-                env, client, partial(gateway.call, writer), lambda key, stores=informers: any(i.exists(key) for i in stores),
+                env, client, partial(gateway.call, writer), _exists([informer.mechanism for informer in informers]),
                 cache, work, controller.reconcile.every is not None, None if creates is None else self.shape[creates.create],
             )  # fmt: skip
             self._informers.extend(informers)
@@ -423,9 +428,16 @@ def _since(release: tuple[int, int, int], patch_of_3_4: int, patch_of_3_5: int) 
     return release[1] > 5 or release[2] >= patch_of_3_5
 
 
-def _pairs(labels: str) -> frozenset[tuple[str, str]]:
+def _pairs(labels: str) -> Labels:
     """`a=b,c=d` as pairs."""
-    return frozenset(tuple(part.split("=", 1)) for part in labels.split(",") if part)  # type: ignore[misc]
+    return frozenset((key, value) for key, _, value in (part.partition("=") for part in labels.split(",") if part))
+
+
+def _exists(informers: list[SharedInformer]) -> Callable[[Hashable], bool]:
+    """Whether one of the stores has an object under a key."""
+    if len(informers) == 1:
+        return informers[0].store.__contains__
+    return lambda key: any(key in informer.store for informer in informers)
 
 
 __all__ = ["Outcome", "RunningController", "World", "build", "table"]

@@ -20,9 +20,9 @@ _SHORTEST: Final = 30 * MINUTE
 
 def distribution(histogram: Histogram) -> Distribution:
     """A histogram as it leaves a run, in seconds."""
+    buckets, counts = histogram.buckets()
     if not histogram.count:
         return Distribution.empty()
-    buckets, counts = histogram.buckets()
     return Distribution(
         count=histogram.count, sum_seconds=histogram.sum / SECOND, min_seconds=histogram.min / SECOND,
         max_seconds=histogram.max / SECOND, upper_seconds=upper_seconds(buckets), counts=counts,

@@ -13,7 +13,7 @@ import click
 
 from sim.cli.compare import compare
 from sim.cli.conform import conform
-from sim.cli.interrupt import Interrupted, end_children
+from sim.cli.interrupt import Interrupted, end_children, terminated_like_interrupted
 from sim.cli.metrics import metrics
 from sim.cli.probe_disk import probe_disk
 from sim.cli.run import run
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0, 1 (a difference was found), 2, 130 or 141."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        with etcdsim.make_context("etcdsim", given) as context:
+        with terminated_like_interrupted(), etcdsim.make_context("etcdsim", given) as context:
             etcdsim.invoke(context)
         sys.stdout.flush()
         return 0
@@ -73,6 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Nobody reads on; what is still buffered must not complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
+    except OSError as error:
+        # A full disk, a file that may not be read: the user's surroundings, not a fault of ours.
+        return _refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
 
 
 def _refuse(message: str) -> int:

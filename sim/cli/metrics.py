@@ -32,15 +32,14 @@ def metrics(as_json: bool) -> None:
 
     table = plain_table()
     table.add_column("figure", no_wrap=True)
-    table.add_column("unit, kind", no_wrap=True)
-    table.add_column("meaning; the Prometheus metric, its type, and where it differs")
+    table.add_column("meaning; the Prometheus metric, its type, where it differs")
     for figure in catalogue():
         real = figure.prometheus
-        said = Text(figure.meaning)
+        name, said = Text(_name(figure)), Text(figure.meaning)
+        name.append(f"\n  {figure.kind}, {figure.unit}", style="dim")
         if real is not None:
-            quirk = f": {real.quirk}" if real.quirk else ""
-            said.append(f"\n{real.name}, {real.type}{quirk}", style="dim")
-        table.add_row(Text(_name(figure)), Text(f"{figure.unit}, {figure.kind}"), said)
+            said.append(f"\n{real.name}, {real.type}{f': {real.quirk}' if real.quirk else ''}", style="dim")
+        table.add_row(name, said)
     ResultConsole().print(table)
 
 

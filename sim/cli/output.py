@@ -19,6 +19,12 @@ def remark(text: str) -> None:
     click.echo(f"etcdsim: {text}", err=True)
 
 
+class WholeNumber(click.IntRange):
+    """A whole number in a range, called so in messages."""
+
+    name = "whole number"
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 set_option = click.option(
     "--set", "assignments", multiple=True, metavar="PATH=VALUE",

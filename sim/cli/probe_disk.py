@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from sim.cli.interrupt import Interrupted
-from sim.cli.output import json_option, print_json, remark
+from sim.cli.output import WholeNumber, json_option, print_json, remark
 from sim.errors import InputError
 
 
@@ -16,8 +16,8 @@ from sim.errors import InputError
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Write a device profile, such as my-disk.yaml.")
 @click.option("--force", is_flag=True, help="Overwrite FILE.")
-@click.option("--samples", type=click.IntRange(min=20, max=1_000_000), default=1000, show_default=True, help="Writes at most.")
-@click.option("--size", type=click.IntRange(min=1, max=2**20), default=2048, show_default=True, help="Bytes of a write.")
+@click.option("--samples", type=WholeNumber(min=20, max=1_000_000), default=1000, show_default=True, help="Writes at most.")
+@click.option("--size", type=WholeNumber(min=1, max=2**20), default=2048, show_default=True, help="Bytes of a write.")
 @click.option("--seconds", type=click.FloatRange(min=0.1, max=600), default=10.0, show_default=True, help="Time at most.")
 @json_option
 def probe_disk(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from types import TracebackType
@@ -44,14 +45,14 @@ class Watch:
             return
         from sim.report.human import clock, horizon, human
 
-        share = progress.simulated_ns / progress.horizon_ns
+        share = progress.simulated / progress.horizon
         wall = progress.wall_seconds
         self._bars.update(
             self._tasks[progress.variant],
             completed=share,
-            at=f"{clock(progress.simulated_ns / SECOND)} of {horizon(progress.horizon_ns / SECOND)}",
+            at=f"{clock(progress.simulated / SECOND)} of {horizon(progress.horizon / SECOND)}",
             rate=f"{human(progress.writes / wall, '')} writes/s" if wall > 0 else "",
-            left=f"{human(wall / share - wall, 'seconds')} left" if 0 < share < 1 else "",
+            left=f"{horizon(math.ceil(wall / share - wall))} left" if 0 < share < 1 else "",
         )
 
     def where(self) -> str:
@@ -59,7 +60,7 @@ class Watch:
         from sim.report.human import clock, horizon
 
         reached = [
-            f"{clock(one.simulated_ns / SECOND).strip()} of {horizon(one.horizon_ns / SECOND)} ({variant})"
+            f"{clock(one.simulated / SECOND).strip()} of {horizon(one.horizon / SECOND)} ({variant})"
             for variant, one in self._reached.items()
         ]
         return f"at {', '.join(reached)}" if reached else "before the first simulated minute"

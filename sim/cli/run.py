@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sim.cli.interrupt import Interrupted
-from sim.cli.output import json_option, print_json, remark, set_option
+from sim.cli.output import WholeNumber, json_option, print_json, remark, set_option
 from sim.errors import InputError, nearest
 
 if TYPE_CHECKING:
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 @click.argument("scenario")
 @set_option
 @click.option("--variant", "variants", multiple=True, metavar="NAME", help="Only this variant; may be repeated.")
-@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="The world that all variants meet.")
+@click.option("--seed", type=WholeNumber(min=0), default=1, show_default=True, help="The world that all variants meet.")
 @click.option("--horizon", metavar="DURATION", help="How much time is simulated, such as 1h; as --set horizon=1h.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), metavar="DIR", help="Also save the result in a new directory.")
 @json_option
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes for the variants; default: all cores.")
+@click.option("--workers", type=WholeNumber(min=1), metavar="N", help="Processes for the variants; default: all cores.")
 def run(
     scenario: str,
     assignments: Sequence[str],
@@ -89,6 +89,7 @@ def _choose(scenario: Scenario, variants: Sequence[str]) -> list[str] | None:
     known = scenario.variant_names()
     for name in variants:
         if name not in known:
-            hint = nearest(name, known) or f"; it has {', '.join(known)}"
-            raise InputError(f'--variant: {scenario.name} has no variant "{name}"{hint}')
+            raise InputError(
+                f'--variant: {scenario.name} has no "{name}"; allowed: {", ".join(known)}{nearest(name, known)}'
+            )
     return [name for name in known if name in variants] if variants else None

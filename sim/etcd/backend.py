@@ -32,7 +32,7 @@ from sim.etcd.mvcc import Compacted, CompactedError, FutureRevisionError, Mvcc
 from sim.etcd.request import Entry, Op, Outcome, Shape
 from sim.etcd.tail import COMMIT, COMPACTION, Tail
 from sim.hardware.disk import NEVER, Disk
-from sim.units import MILLISECOND, Bytes, Nanoseconds
+from sim.units import MILLISECOND, Nanoseconds
 
 CODES: Final = 16
 """A journal row's code is writer * CODES + outcome."""

@@ -72,11 +72,15 @@ _FIGURES: Final[dict[Group, tuple[Figure, ...]]] = {
         _counter("etcd.wal_bytes_written", "bytes", "Bytes that reached the files of the write-ahead log."),
         _gauge("etcd_disk_wal_write_bytes_total", "bytes", "The reading of that metric on the leader."),
         _counter("etcd.wal_fsyncs", "fsyncs", "Batches made durable by one fdatasync each."),
+        _gauge("etcd.writes_per_batch", "writes", "Entries that shared one fdatasync, on average."),
     ),
     "apply": (
         _seconds("etcd.apply_seconds", "From the hand-over of a committed entry to the end of its apply: queue, lock."),
         _seconds("etcd.apply_execution_seconds", "One entry in the applier: the lock included, the queue not."),
         _seconds("etcd.commit_seconds", "From the proposal to the hand-over to the applier."),
+        _gauge("etcd.apply_tail_share.entries", "share", "Of the waits of requests above the p99: behind other entries."),
+        _gauge("etcd.apply_tail_share.commits", "share", "Of the same waits: behind backend commits."),
+        _gauge("etcd.apply_tail_share.compaction", "share", "Of the same waits: behind batches of compaction."),
     ),
     "disk": (
         _seconds("etcd.wal_fsync_seconds", "One fdatasync of the write-ahead log."),
@@ -84,6 +88,7 @@ _FIGURES: Final[dict[Group, tuple[Figure, ...]]] = {
     ),
     "compaction": (
         _seconds("etcd.compaction_seconds", "One compaction of the backend, its pauses included."),
+        _seconds("etcd.compaction_pause_seconds", "One batch of a compaction, with its wait for the lock."),
     ),
     "database": (
         _gauge("etcd.db_bytes_total", "bytes", "Size of the backend file; it never shrinks without defrag."),
@@ -94,6 +99,7 @@ _FIGURES: Final[dict[Group, tuple[Figure, ...]]] = {
         _counter("etcd.proposals_failed", "proposals", "Proposals refused, or unanswered in time."),
         _counter("etcd.leader_changes", "changes", "Times that another member took the lead."),
         _seconds("etcd.request_seconds", "A request as etcd's client sees it: the API server, or a raw client."),
+        _seconds("etcd.list_seconds", "A list of all keys of one kind, as the API server asks etcd for it."),
         _seconds("apiserver.request_seconds", "A request in the API server, admission and etcd included."),
         _counter("apiserver.conflicts", "requests", "Updates refused because the object had changed (409)."),
         _counter("apiserver.rejected", "requests", "Requests refused by priority and fairness (429)."),
@@ -111,7 +117,9 @@ _FIGURES: Final[dict[Group, tuple[Figure, ...]]] = {
         _counter("workqueue.dropped", "items", "Keys given up after the retry limit: lost until next seen."),
         _counter("controller.reconciles", "reconciles", "Reconciles that ended."),
         _counter("controller.errors", "reconciles", "Reconciles that ended in an error."),
+        _gauge("controller.workers_busy", "workers", "Workers that reconcile."),
         _gauge("cache.zero_value_keys", "keys", "Entries of deleted objects that the controller's cache still holds."),
+        _counter("cache.zero_values_seen", "keys", "Such entries found, by all passes over them together."),
     ),
 }  # fmt: skip
 
@@ -121,17 +129,13 @@ _OF_A_WRITER: Final[dict[Group, tuple[Figure, ...]]] = {
         _gauge("keys_live", "keys", "Keys that exist at the end."),
         _counter("puts", "puts", "Puts applied."),
         _counter("deletes", "keys", "Keys deleted."),
+        _counter("conflicts", "requests", "Writes refused because the object had changed."),
     ),
     "WAL": (
         _counter("wal_bytes_written", "bytes", "Bytes of its entries in the write-ahead log."),
     ),
     "apply": (
-        _counter("lock_seconds", "seconds", "Time for which the backend's lock was held on its account."),
-        _counter("apply_tail_seconds", "seconds", "Queue and lock time of requests above the p99 that was its doing."),
-        _gauge("apply_tail_share", "share", "Its part of that time: its entries, live keys in compaction, commits."),
-    ),
-    "database": (
-        _gauge("db_bytes", "bytes", "Bytes of its revisions in the backend at the end."),
+        _gauge("apply_tail_share", "share", "Its part of the waits of requests above the p99: entries, commits, live keys."),
     ),
 }  # fmt: skip
 
@@ -169,6 +173,9 @@ _PROMETHEUS: Final = {
     "etcd.compaction_seconds": Prometheus(
         "etcd_debugging_mvcc_db_compaction_total_duration_milliseconds", "histogram", "lowest bucket 100 ms"
     ),
+    "etcd.compaction_pause_seconds": Prometheus(
+        "etcd_debugging_mvcc_db_compaction_pause_duration_milliseconds", "histogram", "in milliseconds"
+    ),
     "etcd.proposals_failed": Prometheus(
         "etcd_server_proposals_failed_total", "counter", "one that timed out may still be applied"
     ),
@@ -203,10 +210,11 @@ _PROMETHEUS: Final = {
     ),
     "controller.reconciles": Prometheus("controller_runtime_reconcile_total", "counter"),
     "controller.errors": Prometheus("controller_runtime_reconcile_errors_total", "counter"),
-    "cache.zero_value_keys": Prometheus(
+    "controller.workers_busy": Prometheus("controller_runtime_active_workers", "gauge"),
+    "cache.zero_values_seen": Prometheus(
         "controller_cache_zero_value_keys_total",
         "counter",
-        "the article's: raised for each such key at each scan, so its rate is stock times scan rate, not growth",
+        "the article's: its rate is stock times scan rate, not growth",
     ),
 }  # fmt: skip
 
@@ -221,7 +229,7 @@ _BY_NAME_OF_A_WRITER: Final = {
 _PLACE: Final = {name: place for place, name in enumerate(_BY_NAME)}
 _OWNERS: Final = {
     "members.": ("Of that member.", ("etcd.", "")),
-    "controllers.": ("Of that controller.", ("", "controller.")),
+    "controllers.": ("Of that controller.", ("", "controller.", "workqueue.", "rest_client.", "cache.")),
     "writers.": ("Caused by that writer.", ()),
 }
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Hashable
 from typing import Any
 
-from simpy.core import Environment
-
 from sim.etcd import wal
 from sim.etcd.mvcc import Mvcc
 from sim.etcd.request import Op, Outcome, Shape
 from sim.hardware.disk import NEVER
-from sim.processes.events import NOTHING, Alarm, Call
+from sim.processes.events import NOTHING, Alarm, Call, Clock
 from sim.processes.rest_client import Gateway, RestClient
 from sim.units import MILLISECOND, Nanoseconds
 
@@ -19,7 +17,7 @@ Process = Generator[Any, Any, None]
 
 
 def heartbeat(
-    env: Environment, client: RestClient, call: Call, shape: Shape, key: Hashable, every: Nanoseconds, phase: Nanoseconds, after_answer: bool
+    env: Clock, client: RestClient, call: Call, shape: Shape, key: Hashable, every: Nanoseconds, phase: Nanoseconds, after_answer: bool
 ) -> Process:
     """Write one object again and again: a node's lease or status, an elected leader's lease.
 
@@ -33,7 +31,7 @@ def heartbeat(
 
 
 def api_server_compaction(
-    env: Environment, gateway: Gateway, client: RestClient, call: Call, shape: Shape, key: Hashable, every: Nanoseconds,
+    env: Clock, gateway: Gateway, client: RestClient, call: Call, shape: Shape, key: Hashable, every: Nanoseconds,
     revision: Callable[[], int],
 ) -> Process:  # fmt: skip
     """Every 5 minutes: put compact_rev_key, then compact to the revision of the previous tick (apiserver storage/etcd3/compact.go).
@@ -52,7 +50,7 @@ def api_server_compaction(
 
 
 def auto_compaction(
-    env: Environment, call: Call, every: Nanoseconds, revision: Callable[[], int], target: Callable[[Nanoseconds, int], int]
+    env: Clock, call: Call, every: Nanoseconds, revision: Callable[[], int], target: Callable[[Nanoseconds, int], int]
 ) -> Process:
     """etcd's own auto-compaction on the leader: looks every `every` and compacts to what `target(now, current revision)` says."""
     last = 0
@@ -80,7 +78,7 @@ class Lessor:
     INTERVAL: Nanoseconds = 500 * MILLISECOND
     ROUND = 500
 
-    def __init__(self, env: Environment, call: Callable[[], Call]):
+    def __init__(self, env: Clock, call: Callable[[], Call]):
         self._env, self._call = env, call
         self._expiries: list[tuple[Nanoseconds, int]] = []  # rising: leases of one TTL are granted in order
         self._alarm = Alarm(env, self._look)

@@ -13,12 +13,10 @@ from collections import deque
 from collections.abc import Callable, Generator
 from typing import Any, Final
 
-from simpy.core import Environment
-
+from sim.apiserver.objects import ObjectKey
 from sim.etcd.request import Outcome, Shape
-from sim.processes.events import Call
+from sim.processes.events import Call, Clock
 from sim.processes.rest_client import RestClient, SharedLeases
-from sim.processes.watch import ObjectKey
 from sim.units import MILLISECOND, SECOND, Nanoseconds
 
 Process = Generator[Any, Any, None]
@@ -36,7 +34,7 @@ class PodChurn:
     """
 
     def __init__(
-        self, env: Environment, client: RestClient, call: Callable[[], Call], pod: Shape, event: Shape | None, leases: SharedLeases | None,
+        self, env: Clock, client: RestClient, call: Callable[[], Call], pod: Shape, event: Shape | None, leases: SharedLeases | None,
         pods: list[ObjectKey], events_per_pod: int, gap: Callable[[], Nanoseconds],
     ):  # fmt: skip
         self._env, self._client, self._call = env, client, call

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
-from simpy.core import Environment
-
 from sim.etcd.backend import Backend
 from sim.etcd.request import Op, Shape
-from sim.processes.events import Call
+from sim.processes.events import Call, Clock
 from sim.units import Nanoseconds
 
 Process = Generator[Any, Any, None]
 
 
 def closed_loop(
-    env: Environment, call: Call, shape: Shape, think: Callable[[], Nanoseconds], way: Nanoseconds, request: Nanoseconds, latencies: list[int]
+    env: Clock, call: Call, shape: Shape, think: Callable[[], Nanoseconds], way: Nanoseconds, request: Nanoseconds, latencies: list[int]
 ) -> Process:
     """One client: think, put a key that never existed, take the answer. way: one way to etcd; request: its gRPC goroutine, ns."""
     call.op, call.shape, call.data = Op.PUT_ONCE, shape, shape.put_data
@@ -27,7 +25,7 @@ def closed_loop(
 
 
 def lists(
-    env: Environment, backend: Backend, keys: Callable[[], int], begin: Nanoseconds, gap: Callable[[], Nanoseconds], durations: list[int]
+    env: Clock, backend: Backend, keys: Callable[[], int], begin: Nanoseconds, gap: Callable[[], Nanoseconds], durations: list[int]
 ) -> Process:
     """A client that lists all objects of one kind at intervals."""
     yield env.timeout(begin)

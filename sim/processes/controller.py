@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from simpy.core import Environment
-
+from sim.clientgo.informer import Notification, SharedInformer
 from sim.clientgo.priority_queue import LOW_PRIORITY
 from sim.controllers.cache import Found, ObjectMap
 from sim.etcd.request import Outcome, Shape
-from sim.processes.events import Call
-from sim.processes.informer import Informer, Notification
+from sim.processes.events import Call, Clock
 from sim.processes.rest_client import RestClient
 from sim.processes.work_queue import Wake, Workplace
 from sim.units import Nanoseconds
@@ -43,7 +41,7 @@ class Tally:
 
 
 def reconcile_worker(
-    env: Environment, queue: Workplace, reconciler: Reconciler, tally: Tally, every: Nanoseconds, max_retries: int | None
+    env: Clock, queue: Workplace, reconciler: Reconciler, tally: Tally, every: Nanoseconds, max_retries: int | None
 ) -> Generator[Any, Any, None]:
     """One reconcile goroutine: take a key, reconcile it, decide when it comes back. The re-add comes before Done."""
     wake = Wake(env)
@@ -82,7 +80,7 @@ class Reconciler:
     """
 
     def __init__(
-        self, env: Environment, client: RestClient, call: Callable[[], Call], exists: Callable[[Hashable], bool], cache: ObjectMap,
+        self, env: Clock, client: RestClient, call: Callable[[], Call], exists: Callable[[Hashable], bool], cache: ObjectMap,
         work: Callable[[], Nanoseconds], again: bool, creates: Shape | None,
     ):  # fmt: skip
         self._env, self._client, self.call, self._exists = env, client, call, exists
@@ -100,10 +98,10 @@ class Reconciler:
         return Result.DONE if found is Found.ABSENT else self._seen
 
 
-def enqueue_on(informer: Informer, queue: Workplace) -> None:
-    """Add an object's key for each of its events; those of the initial list with low priority (handler.LowPriority)."""
+def enqueue_on(informer: SharedInformer, queue: Workplace) -> None:
+    """Add an object's key for each of its events; low priority for the initial list and for what did not change (handler.LowPriority)."""
 
     def handle(notification: Notification) -> None:
-        queue.add(notification.key, LOW_PRIORITY if notification.initial else 0)
+        queue.add(notification.key, LOW_PRIORITY if notification.initial or notification.unchanged else 0)
 
     informer.handlers.append(handle)

@@ -15,11 +15,21 @@ from sim.etcd.request import Op, Outcome, Shape
 from sim.units import Nanoseconds
 
 
+class Clock(Environment):
+    """A SimPy environment whose time is whole nanoseconds."""
+
+    _now: Nanoseconds  # type: ignore[assignment]  # SimPy allows floats too
+
+    def __init__(self) -> None:
+        super().__init__(0)
+
+
 class Alarm(Event):
     """Rings once each time it is armed: calls `ring()` at that time."""
 
-    def __init__(self, env: Environment, ring: Callable[[], None]):
+    def __init__(self, env: Clock, ring: Callable[[], None]):
         super().__init__(env)
+        self.env: Clock = env
         self._ok, self._value = True, None
         self._ring: list[Callable[[Any], None]] = [lambda _event: ring()]
         self.callbacks: list[Callable[[Any], None]] | None = None  # type: ignore[assignment]  # None: not armed
@@ -45,8 +55,9 @@ class Call(Event):
     Times in nanoseconds: `since` when the client sent it, `arrives` at etcd, `handed` to the applier, `done` there, `answered` on etcd's side.
     """
 
-    def __init__(self, env: Environment, propose: Callable[[Call], None], writer: int):
+    def __init__(self, env: Clock, propose: Callable[[Call], None], writer: int):
         super().__init__(env)
+        self.env: Clock = env
         self._ok, self._value = True, None
         self._arrival = Alarm(env, lambda: propose(self))
         self.writer = writer
@@ -90,8 +101,9 @@ class Ghost:
     )  # fmt: skip
 
     def __init__(self, call: Call):
-        for name in self.__slots__:
-            setattr(self, name, getattr(call, name))
+        self.op, self.shape, self.key, self.expected, self.lease = call.op, call.shape, call.key, call.expected, call.lease
+        self.writer, self.data, self.arrives = call.writer, call.data, call.arrives
+        self.outcome, self.revision, self.handed, self.done = call.outcome, call.revision, call.handed, call.done
 
     def answer(self, now: Nanoseconds, at: Nanoseconds) -> None:
         """Nobody is waiting."""

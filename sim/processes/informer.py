@@ -1,55 +1,47 @@
-"""An informer: list, then watch; a FIFO of deltas between the watch and the store; handlers told after the store.
+"""An informer's connection: the initial list, the watch of one resource, and the resync timer.
 
-Sources: client-go tools/cache/reflector.go, delta_fifo.go, shared_informer.go. Simplified: handlers run at once; the watch does not break.
+Sources: client-go tools/cache/reflector.go, shared_informer.go. Simplified: the watch does not break, so there is no relist.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from collections.abc import Callable, Generator
+from typing import Any
 
-from sim.processes.watch import EventType, ObjectKey, WatchEvent, WatchHub
-
-
-@dataclass(frozen=True, slots=True)
-class Notification:
-    """What a handler is told: the object's key, and whether the initial list brought it."""
-
-    type: EventType
-    key: Hashable
-    initial: bool
+from sim.apiserver.objects import ApiObject, Labels, ObjectKey, WatchEvent
+from sim.clientgo.informer import SharedInformer
+from sim.processes.events import Clock
+from sim.processes.watch import WatchHub
+from sim.units import Nanoseconds
 
 
 class Informer:
-    """A store of the objects of one resource that match a selector, kept by a watch; `handlers` are called after each change."""
+    """One resource, those objects that a selector matches. resync: nanoseconds, None for never; jitter draws from [0, 1)."""
 
-    def __init__(self, hub: WatchHub, resource: str, selector: frozenset[tuple[str, str]]):
-        self._store: dict[Hashable, ObjectKey] = {}
+    def __init__(
+        self, env: Clock, hub: WatchHub, mechanism: SharedInformer, resource: str, selector: Labels, resync: Nanoseconds | None,
+        jitter: Callable[[], float],
+    ):  # fmt: skip
+        self.mechanism = mechanism
         self._selector, self._resource = selector, resource
-        self.handlers: list[Callable[[Notification], None]] = []
         hub.subscribe(resource, selector, self._receive)
+        if resync is not None:
+            env.process(self._resync(env, resync, jitter))
 
     def list(self, objects: list[ObjectKey]) -> None:
         """The initial list, at the start of the watch."""
-        for item in objects:
-            if item.resource == self._resource and self._selector <= item.labels:
-                self._store[item] = item
-                self._notify(Notification(EventType.ADDED, item, initial=True))
-
-    def exists(self, key: Hashable) -> bool:
-        """Whether the store has an object under this key."""
-        return key in self._store
-
-    def __len__(self) -> int:
-        return len(self._store)
+        self.mechanism.list(
+            ApiObject(key.namespace, key.name, key.labels, 0)
+            for key in objects
+            if key.resource == self._resource and self._selector <= key.labels
+        )
 
     def _receive(self, event: WatchEvent) -> None:
-        if event.type is EventType.DELETED:
-            self._store.pop(event.object, None)
-        else:
-            self._store[event.object] = event.object
-        self._notify(Notification(event.type, event.object, initial=False))
+        self.mechanism.event(event.type, event.object)
 
-    def _notify(self, notification: Notification) -> None:
-        for handler in self.handlers:
-            handler(notification)
+    def _resync(self, env: Clock, period: Nanoseconds, jitter: Callable[[], float]) -> Generator[Any, Any, None]:
+        """controller-runtime: the period with 10% jitter, drawn once (pkg/cache/cache.go defaultSyncPeriod)."""
+        period = int(period * (0.9 + 0.2 * jitter()))
+        while True:
+            yield env.timeout(period)
+            self.mechanism.resync()

@@ -18,15 +18,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from simpy.core import Environment
-
 from sim.etcd import wal
 from sim.etcd.backend import Backend
 from sim.etcd.follower import Follower
 from sim.etcd.journal import Journal
 from sim.etcd.request import Op, Outcome
 from sim.hardware.disk import Disk
-from sim.processes.events import Alarm, Call, Ghost
+from sim.processes.events import Alarm, Call, Clock, Ghost
 from sim.units import SECOND, Bytes, Nanoseconds
 
 PUT_OVERHEAD: Final[Bytes] = 256
@@ -54,7 +52,7 @@ class Leader:
     """
 
     def __init__(
-        self, env: Environment, disk: Disk, followers: list[Follower], backend: Backend, rules: LeaderRules, writers: int,
+        self, env: Clock, disk: Disk, followers: list[Follower], backend: Backend, rules: LeaderRules, writers: int,
         applied: Callable[[Call | Ghost], None], incident: Callable[[Nanoseconds, str, str], None],
     ):  # fmt: skip
         self._env, self._disk, self._followers, self._backend, self._rules = env, disk, followers, backend, rules

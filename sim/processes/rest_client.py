@@ -11,14 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Hashable
 from typing import Any, Final
 
-from simpy.core import Environment
 from simpy.events import Event
 
 from sim.apiserver.lease_manager import LeaseManager
 from sim.apiserver.server import ApiServer
 from sim.etcd import wal
 from sim.etcd.request import Op, Outcome, Shape
-from sim.processes.events import NOTHING, Call
+from sim.processes.events import NOTHING, Call, Clock
 from sim.ratelimit.bucket import TokenBucket
 from sim.units import SECOND, Nanoseconds
 
@@ -52,7 +51,7 @@ class SharedLeases:
 class Gateway:
     """Where requests of API server clients become transactions: one API server in front of one etcd."""
 
-    def __init__(self, env: Environment, server: ApiServer, propose: Callable[[Call], None], samples: Samples):
+    def __init__(self, env: Clock, server: ApiServer, propose: Callable[[Call], None], samples: Samples):
         self.env, self.server, self.samples = env, server, samples
         self._propose = propose
 

@@ -7,43 +7,12 @@ behind and need no relist; what nobody watches is counted, not delivered.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from enum import Enum
 
-from simpy.core import Environment
-
+from sim.apiserver.objects import EventType, Labels, ObjectKey, WatchEvent
 from sim.apiserver.watch_cache import WatchCache
 from sim.etcd.request import Outcome
-from sim.processes.events import Alarm, Call, Ghost
+from sim.processes.events import Alarm, Call, Clock, Ghost
 from sim.units import Nanoseconds
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectKey:
-    """A named object: its resource, namespace, name and labels (`key=value` pairs)."""
-
-    resource: str
-    namespace: str
-    name: str
-    labels: frozenset[tuple[str, str]] = field(default=frozenset(), compare=False)
-
-
-class EventType(Enum):
-    """Type of a watch event."""
-
-    ADDED = "ADDED"
-    MODIFIED = "MODIFIED"
-    DELETED = "DELETED"
-
-
-@dataclass(frozen=True, slots=True)
-class WatchEvent:
-    """What a watcher is told: the object and its resource version, an etcd mod revision."""
-
-    type: EventType
-    object: ObjectKey
-    resource_version: int
-
 
 _TYPES = {Outcome.CREATED: EventType.ADDED, Outcome.UPDATED: EventType.MODIFIED, Outcome.DELETED: EventType.DELETED}
 
@@ -54,14 +23,14 @@ class WatchHub:
     lag: draws the way from etcd's watch to a watcher, nanoseconds; to_client: one way from the API server to its clients.
     """
 
-    def __init__(self, env: Environment, cache: WatchCache, lag: Callable[[], Nanoseconds], to_client: Nanoseconds):
+    def __init__(self, env: Clock, cache: WatchCache, lag: Callable[[], Nanoseconds], to_client: Nanoseconds):
         self._env, self._cache, self._lag, self._to_client = env, cache, lag, to_client
-        self._subscribers: list[tuple[str, frozenset[tuple[str, str]], Callable[[WatchEvent], None]]] = []
+        self._subscribers: list[tuple[str, Labels, Callable[[WatchEvent], None]]] = []
         self._last: Nanoseconds = 0
         self.sent = 0
         self.lags: list[Nanoseconds] = []
 
-    def subscribe(self, resource: str, selector: frozenset[tuple[str, str]], receive: Callable[[WatchEvent], None]) -> None:
+    def subscribe(self, resource: str, selector: Labels, receive: Callable[[WatchEvent], None]) -> None:
         """Call `receive` for each event of objects of `resource` that carry all labels of `selector`."""
         self._subscribers.append((resource, selector, receive))
 

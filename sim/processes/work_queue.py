@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Hashable
 
-from simpy.core import Environment
-
 from sim.clientgo.queue_interface import WorkQueue
 from sim.hardware.disk import NEVER
-from sim.processes.events import Alarm
+from sim.processes.events import Alarm, Clock
 from sim.units import Nanoseconds
 
 
 class Wake(Alarm):
     """What an idle worker yields. Re-armable, and it resumes the process that waits for it."""
 
-    def __init__(self, env: Environment):
+    def __init__(self, env: Clock):
         super().__init__(env, lambda: None)
 
     def sleep(self) -> Wake:
@@ -32,7 +30,7 @@ class Wake(Alarm):
 class Workplace:
     """The queue as its workers and event handlers use it, at the time of the environment."""
 
-    def __init__(self, env: Environment, queue: WorkQueue):
+    def __init__(self, env: Clock, queue: WorkQueue):
         self._env, self.queue = env, queue
         self._idle: deque[Wake] = deque()
         self._alarm = Alarm(env, self._ring)

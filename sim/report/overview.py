@@ -2,7 +2,7 @@
 
 A panel per question, time below, and the value that counts beside each line, so that nobody has to read an axis.
 Readers of any colour vision tell the colours apart (Okabe and Ito); file and in use, p99 and p50 differ in stroke too.
-What swings is drawn as a line through a band of its extremes, not as two thousand strokes on top of each other.
+What swings is drawn as a line through the band that it mostly keeps to, not as two thousand strokes.
 The same run gives the same bytes: the fonts are matplotlib's own, and the file says neither when nor how it was made.
 """
 
@@ -57,7 +57,7 @@ _STYLE: Final[dict[str, Any]] = {
     "lines.solid_capstyle": "round",
 }
 _TIME_UNITS: Final = (
-    (3 * 86_400.0, 86_400.0, "days"), (2 * 3_600.0, 3_600.0, "hours"), (180.0, 60.0, "minutes"), (0.0, 1.0, "seconds"),
+    (3 * 86_400.0, 86_400.0, "days"), (4 * 3_600.0, 3_600.0, "hours"), (180.0, 60.0, "minutes"), (0.0, 1.0, "seconds"),
 )  # fmt: skip
 """From this horizon on, the axis counts in this many seconds."""
 _QUOTA_IN_SIGHT: Final = 12
@@ -134,15 +134,17 @@ def _level(axes: Axes, runs: Runs, title: str, figure: str, unit: str) -> None:
 
 
 def _queue(axes: Axes, runs: Runs) -> None:
-    _title(axes, "Work queue depth", "line: mean, band: extremes")
+    _title(axes, "Work queue depth", "mean, band 10% to 90%, dotted: max")
     ends = []
     for _, run, colour in _coloured(runs):
         if (line := _series(run, "workqueue.depth", runs)) is not None:
-            at, lowest, mean, highest = _condensed(line, np.mean)
-            axes.fill_between(at, lowest, highest, color=colour, alpha=0.22, linewidth=0)
+            at, low, mean, high = _condensed(line, np.mean)
+            axes.fill_between(at, low, high, color=colour, alpha=0.22, linewidth=0)
             axes.plot(at, mean, color=colour, linewidth=1.8)
-            most = run.metrics.get("workqueue.depth.max")
-            ends.append(((at, mean), colour, f"max {human(np.max(highest) if most is None else most, 'items')}"))
+            # The true maximum lies between the moments of observation, so it is a line of its own.
+            most = max(run.metrics.get("workqueue.depth.max") or 0.0, float(np.nanmax(line[1])))
+            axes.axhline(most, color=colour, linewidth=1, linestyle=(0, (1, 2)))
+            ends.append(((at, np.full_like(at, most)), colour, f"max {human(most, 'items')}"))
     _from_zero(axes, "items")
     _end_labels(axes, ends)
     _nothing(axes, ends)
@@ -179,15 +181,16 @@ def _database(axes: Axes, runs: Runs) -> None:
 
 
 def _apply(axes: Axes, runs: Runs) -> None:
-    _title(axes, "Apply latency (log scale)", "thick: p99, thin: p50, bands: their extremes, dots: the slowest")
+    _title(axes, "Apply latency (log scale)", "thick: p99, band: 10% to 90% of it, thin: p50, dots: the slowest")
     ends = []
     for _, run, colour in _coloured(runs):
         if (worst := _series(run, "etcd.apply_seconds.max", runs)) is not None:
             axes.plot(worst[0], _positive(worst[1]), ".", color=colour, markersize=3, alpha=0.45, markeredgewidth=0)
         for suffix, width in (("p50", 1.0), ("p99", 2.2)):
             if (line := _series(run, f"etcd.apply_seconds.{suffix}", runs)) is not None:
-                at, lowest, middle, highest = _condensed((line[0], _positive(line[1])), np.median)
-                axes.fill_between(at, lowest, highest, color=colour, alpha=0.22, linewidth=0)
+                at, low, middle, high = _condensed((line[0], _positive(line[1])), np.median)
+                if suffix == "p99":
+                    axes.fill_between(at, low, high, color=colour, alpha=0.2, linewidth=0)
                 axes.plot(at, middle, color=colour, linewidth=width)
                 ends.append(((at, middle), colour, f"{suffix} {human(float(middle[-1]), 'seconds')}"))
     axes.set_yscale("log")
@@ -229,7 +232,7 @@ def _last(values: NDArray[np.float64]) -> float:
 def _condensed(
     line: Line, centre: Callable[[NDArray[np.float64]], Any]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Times, lowest, centre and highest of consecutive intervals; what has few points stays as it is."""
+    """Times, 10%, centre and 90% of consecutive intervals; what has few points stays as it is."""
     known = np.isfinite(line[1])
     at, values = line[0][known], line[1][known]
     if not len(at):
@@ -237,9 +240,8 @@ def _condensed(
     parts = np.array_split(np.arange(len(at)), min(_BINS, len(at)))
     times = np.array([at[part].mean() for part in parts])
     times[0], times[-1] = at[0], at[-1]
-    lowest = np.array([values[part].min() for part in parts])
-    highest = np.array([values[part].max() for part in parts])
-    return times, lowest, np.array([float(centre(values[part])) for part in parts]), highest
+    low, high = (np.array([np.quantile(values[part], q) for part in parts]) for q in (0.1, 0.9))
+    return times, low, np.array([float(centre(values[part])) for part in parts]), high
 
 
 def _positive(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -270,14 +272,16 @@ def _time_axis(axes: Axes, horizon_seconds: float) -> None:
     size, name = _time_unit(horizon_seconds)
     end = horizon_seconds / size
     steps = (1, 2, 3, 4, 6, 12, 24) if name == "hours" else (1, 2, 5, 10, 15, 20, 30, 60, 120)
-    step = next((step for step in steps if end / step <= 8), math.ceil(end / 8))
+    step: float = next((step for step in steps if end / step <= 8), math.ceil(end / 8))
     if end < 4:
         step = end / 4
     axes.set_xlim(0, end)
     axes.xaxis.set_major_locator(FixedLocator(list(np.arange(0, end * (1 + 1e-9), step))))
     axes.xaxis.set_major_formatter(_formatter(lambda value: f"{value:g}"))
-    below = {"textcoords": "offset points", "va": "top", "fontsize": 9, "color": _QUIET, "annotation_clip": False}
-    axes.annotate(name, (1, 0), xycoords="axes fraction", xytext=(12, -6), ha="left", **below)
+    axes.annotate(
+        name, (1, 0), xycoords="axes fraction", xytext=(12, -6), textcoords="offset points", ha="left", va="top",
+        fontsize=9, color=_QUIET, annotation_clip=False,
+    )  # fmt: skip
 
 
 def _end_labels(axes: Axes, ends: Sequence[tuple[Line, str, str]]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -98,8 +99,8 @@ def _print_incidents(runs: Runs, console: Console) -> None:
     table = plain_table()
     for name in ("", "variant", "kind", "about"):
         table.add_column(name)
-    for row in happened.head(_MOST_INCIDENTS).itertuples(index=False):
-        table.add_row(*map(Text, (f"{clock(row.at_seconds)}", row.variant, row.kind, row.about)))
+    for variant, at_seconds, kind, about in happened.head(_MOST_INCIDENTS).to_numpy().tolist():
+        table.add_row(*map(Text, (clock(at_seconds), variant, kind, about)))
     table.show_header = False
     console.print(table)
     if len(happened) > _MOST_INCIDENTS:
@@ -138,20 +139,21 @@ def _print_parameters(runs: Runs, console: Console) -> None:
     found = [one for word in ("fitted", "assumed") for one in parameters(runs.scenario) if one.standing == word]
     if not found:
         return
-    _title(console, "What it rests on", "fitted and assumed parameters, and why")
-    table = plain_table()
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold", max_width=44)
-    table.add_column()
-    table.show_header = False
     values = _values(runs)
+    _title(console, "What it rests on")
+    standing = ""
     for one in found:
+        if one.standing != standing:
+            standing = one.standing
+            console.print(f"  {standing}")
         given = values(one.path)
-        table.add_row(
-            Text(f"  {one.standing}"), Text(one.path if given is None else f"{one.path}: {given}"), Text(one.why)
-        )
-    console.print(table)
+        named = one.path if given is None else f"{one.path} = {_yaml(given)}"
+        console.print(Padding(Text.assemble((named, "bold"), f": {one.why}"), (0, 0, 0, 4)))
     console.print()
+
+
+def _yaml(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _values(runs: Runs) -> Callable[[str], object]:

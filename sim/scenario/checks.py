@@ -27,10 +27,7 @@ def problems(scenario: Scenario) -> list[Problem]:
         if name not in scenario.objects
     ]
     found += [
-        (
-            f"faults.{name}.target",
-            undeclared(fault.target, "target", [f"members.{member}" for member in scenario.etcd.members]),
-        )
+        (f"faults.{name}.target", undeclared(fault.member, "member", scenario.etcd.members))
         for name, fault in scenario.faults.items()
         if fault.member not in scenario.etcd.members
     ]

@@ -94,6 +94,8 @@ class Compaction(Section):
                 kept = read_duration(value)
             case "revision":
                 kept = read_count(value)
+            case None:  # refused already
+                return None
             case by:
                 raise refused(f"{shown(value)} is not used with by: {by}; leave it out")
         if kept == 0:

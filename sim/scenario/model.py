@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, ValidationError, WithJsonSchema, field_validator
 
@@ -34,6 +34,11 @@ Settings = Annotated[
     BeforeValidator(lambda value: {} if value is None else value),
     WithJsonSchema({"type": "object", "description": "Dotted path to value."}),
 ]
+
+GIVEN: Final = "given explicitly, in place of the scenario's own value"
+"""The provenance of a value that `with_` (or `--set`) wrote."""
+_REVIEW: Final = ("name", "about", "extends", "variants", "objectives", "provenance", "reference")
+"""Sections that say something about the scenario and decide nothing of what is simulated."""
 
 
 class Scenario(Section):
@@ -75,12 +80,14 @@ class Scenario(Section):
     def with_(self, values: Mapping[str, Any], folder: Path | None = None) -> Scenario:
         """The same scenario with other values at dotted paths, validated again; None takes out what is there: the default holds.
 
-        Such a value wins over a variant. Numbers count seconds, bytes, per second; text carries its unit. Paths of
+        Such a value wins over a variant, and its provenance is then that it was given. Numbers count seconds, bytes, per second; text carries its unit. Paths of
         device profiles are relative to `folder`. Raises InputError.
         """
         data = to_dict(self)
         for path, value in values.items():
             data = _explicit(data, path, value)
+        if values:
+            data["provenance"] = {path: entry for path, entry in data["provenance"].items() if _somewhere(data, path)}
         return from_dict(data, folder)
 
     def variant_names(self) -> list[str]:
@@ -106,21 +113,14 @@ def from_dict(data: Mapping[str, Any], folder: Path | None = None) -> Scenario:
         raise InputError(f"extends: {shown(data['extends'])} is not resolved; load the scenario from a file")
     scenario = _validated(data, folder)
     base = to_dict(scenario)
-    varied = [base]
     for name, settings in scenario.variants.items():
         try:
-            varied.append(_vary(base, settings))
-            made = _validated({**varied[-1], "variants": {}, "objectives": {}}, folder)
+            _validated({**_vary(base, settings), "variants": {}, "objectives": {}}, folder)
         except InputError as error:
             raise InputError(f"variants.{name}: {error}") from None
-        del made
-    found = [
-        (f"provenance.{path}", paths.missing(base, path).split(": ", 1)[1])
-        for path in scenario.provenance
-        if not any(paths.exists(data, path) for data in varied)
-    ]
-    if found:
-        raise refusal(found)
+    lost = [path for path in scenario.provenance if not _somewhere(base, path)]
+    if lost:
+        raise refusal([(f"provenance.{path}", paths.missing(base, path).partition(": ")[2]) for path in lost])
     return scenario
 
 
@@ -141,10 +141,15 @@ def _validated(data: Mapping[str, Any], folder: Path | None) -> Scenario:
 
 def _vary(data: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     for path, value in settings.items():
-        if path.split(".")[0] in ("variants", "objectives", "provenance", "reference", "extends", "name"):
+        if path.split(".")[0] in _REVIEW:
             raise InputError(f"{path}: a variant cannot change this section")
         data = paths.replace(data, path, value)
     return data
+
+
+def _somewhere(data: dict[str, Any], path: str) -> bool:
+    """Whether the path exists in the scenario or in one of its variants."""
+    return paths.exists(data, path) or any(paths.exists(_vary(data, settings), path) for settings in data["variants"].values())
 
 
 def _explicit(data: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
@@ -152,14 +157,16 @@ def _explicit(data: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
 
     A place that exists only in some variants (a fault that one of them adds) is written there.
     """
+    if path.split(".")[0] in _REVIEW:
+        return paths.replace(data, path, value)
     variants: dict[str, dict[str, Any]] = {}
     inside = False
     for name, settings in data["variants"].items():
         kept: dict[str, Any] = {}
         for key, old in settings.items():
-            if key == path or key.startswith(f"{path}."):
+            if _covers(path, key):
                 continue
-            if path.startswith(f"{key}.") and isinstance(old, dict):
+            if _covers(key, path) and isinstance(old, dict):
                 kept[key] = paths.replace(old, path.removeprefix(f"{key}."), value)
                 inside = True
             else:
@@ -170,4 +177,16 @@ def _explicit(data: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     except InputError:
         if not inside:
             raise
-    return data if path.split(".")[0] == "variants" else {**data, "variants": variants}
+    return {**data, "variants": variants, "provenance": _given(data["provenance"], path)}
+
+
+def _given(provenance: dict[str, Any], path: str) -> dict[str, Any]:
+    """The provenance after a value was given at the path: what was said of the old value no longer holds."""
+    kept = {key: entry for key, entry in provenance.items() if not _covers(path, key)}
+    declared = any(_covers(key, path) or _covers(path, key) for key in provenance)
+    return {**kept, path: {"is": "assumed", "why": GIVEN}} if declared else kept
+
+
+def _covers(above: str, path: str) -> bool:
+    """Whether the path is `above` or lies below it."""
+    return path == above or path.startswith(f"{above}.")

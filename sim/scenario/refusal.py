@@ -32,21 +32,23 @@ def refused(message: str, at: str = "") -> PydanticCustomError:
     return PydanticCustomError("refused", "{message}", {"message": message, "at": at})
 
 
-def shown(value: object) -> str:
-    """A value as the user wrote it, in quotes and cut to a readable length."""
+def shown(value: object, longest: int | None = _LONGEST) -> str:
+    """A value as the user wrote it, in quotes and cut to a readable length (None: whole)."""
     match value:
         case bool():
             text = "true" if value else "false"
         case None:
             text = "null"
         case Mapping():
-            text = "{" + ", ".join(f"{key}: {shown(item)[1:-1]}" for key, item in value.items()) + "}"
+            text = "{" + ", ".join(f"{key}: {shown(item, longest)[1:-1]}" for key, item in value.items()) + "}"
         case list() | tuple():
-            text = "[" + ", ".join(shown(item)[1:-1] for item in value) + "]"
+            text = "[" + ", ".join(shown(item, longest)[1:-1] for item in value) + "]"
         case _:
             text = str(value)
     text = " ".join(text.split("\n"))
-    return f'"{text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."}"'
+    if longest is not None and len(text) > longest:
+        text = f"{text[: longest - 3]}..."
+    return f'"{text}"'
 
 
 def unknown(name: object, allowed: Iterable[str]) -> str:

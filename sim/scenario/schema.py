@@ -6,7 +6,6 @@ incomplete: a file that extends another may give any part; `etcdsim check` says 
 
 from __future__ import annotations
 
-import copy
 from typing import Any, Final
 
 from sim import data
@@ -126,45 +125,34 @@ def json_schema() -> Schema:
         **profile.pop("$defs", {}),
         "DeviceProfile": profile,
     }
-    whole = {name: _for_editors(definition) for name, definition in definitions.items()} | _quantities()
+    quantities = {name: {**of, "anyOf": [*of["anyOf"], {"type": "null"}]} for name, of in _quantities().items()}
+    whole = {name: _for_editors(definition) for name, definition in definitions.items()} | quantities
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **_for_editors(schema),
         "title": "etcdsim scenario",
         "$defs": dict(sorted(whole.items())),
+        "type": "object",
     }
 
 
 def _for_editors(value: Any) -> Any:
-    """Quantities as references, unions open, nothing required, `null` wherever something may stand."""
+    """Quantities as references, unions open, nothing required; `null` where a mapping may stand: it means the default."""
     if isinstance(value, list):
         return [_for_editors(item) for item in value]
     if not isinstance(value, dict):
-        return copy.deepcopy(value)
+        return value
     made: Schema = {}
     for key, item in value.items():
-        if key == "x-ref":
-            made["$ref"] = f"#/$defs/{item}"
-        elif key == "properties":
-            made[key] = {name: _or_nothing(_for_editors(of)) for name, of in item.items()}
-        elif key == "additionalProperties" and isinstance(item, dict):
-            made[key] = _or_nothing(_for_editors(item))
-        elif key == "oneOf":
-            made["anyOf"] = _for_editors(item)
-        elif key == "discriminator" or (key == "required" and isinstance(item, list)) or (key == "title" and isinstance(item, str)):
-            continue
-        else:
-            made[key] = _for_editors(item)
+        match key, item:
+            case "x-ref", str():
+                made["$ref"] = f"#/$defs/{item}"
+            case "oneOf", list():
+                made["anyOf"] = _for_editors(item)
+            case ("discriminator", _) | ("required", list()) | ("title", str()) | ("default", dict()):
+                continue
+            case "type", "object":
+                made["type"] = ["object", "null"]
+            case _:
+                made[key] = _for_editors(item)
     return made
-
-
-def _or_nothing(schema: Schema) -> Schema:
-    """The same, or nothing at all: `null` stands for the default."""
-    nothing = {"type": "null"}
-    if "anyOf" in schema:
-        return schema if nothing in schema["anyOf"] else {**schema, "anyOf": [*schema["anyOf"], nothing]}
-    if "$ref" in schema:
-        return {"anyOf": [{"$ref": schema["$ref"]}, nothing], **{key: item for key, item in schema.items() if key != "$ref"}}
-    if isinstance(schema.get("type"), str):
-        schema = {**schema, "type": [schema["type"], "null"]}
-    return {**schema, "enum": [*schema["enum"], None]} if "enum" in schema else schema

@@ -95,8 +95,8 @@ STACKS: Final[dict[str, Stack]] = {
 
 def _known(value: Any) -> Any:
     if not isinstance(value, str) or value not in STACKS:
-        hint = nearest(str(value), STACKS) or ""
-        raise refused(f"{shown(value)} is not a known stack{hint}; one of {', '.join(STACKS)}")
+        hint = nearest(str(value), STACKS) or f"; one of {', '.join(STACKS)}"
+        raise refused(f"{shown(value)} is not a known stack{hint}")
     return value
 
 

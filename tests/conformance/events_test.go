@@ -6,7 +6,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/client-go/tools/record"
+	events "k8s.io/client-go/tools/record"
 )
 
 func recordCorrelators(t *testing.T) {
@@ -23,7 +23,7 @@ func recordCorrelators(t *testing.T) {
 
 func recordCorrelator(t *testing.T, i int, config object) {
 	record(t, "events.correlator", clientGo, fmt.Sprintf("correlator-%02d", i), uint64(800+i), config, func(r *trace) {
-		options := record.CorrelatorOptions{}
+		options := events.CorrelatorOptions{}
 		if n, ok := config["lru_cache_size"].(int); ok {
 			options.LRUCacheSize = n
 		}
@@ -51,8 +51,8 @@ type group struct {
 	full     bool
 }
 
-func correlatorScript(r *trace, options record.CorrelatorOptions, calls int) {
-	correlator := record.NewEventCorrelatorWithOptions(options)
+func correlatorScript(r *trace, options events.CorrelatorOptions, calls int) {
+	correlator := events.NewEventCorrelatorWithOptions(options)
 	most, interval := options.MaxEvents, int64(options.MaxIntervalInSeconds)*int64(time.Second)
 	if most == 0 {
 		most = 10
