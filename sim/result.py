@@ -103,7 +103,7 @@ class Distribution:
         rank = q * self.count
         at = min(int(np.searchsorted(reached, rank)), len(reached) - 1)
         share = (rank - (int(reached[at]) - int(self.counts[at]))) / int(self.counts[at])
-        value = float(self.upper_seconds[at]) * GROWTH ** (share - 1)
+        value = float(self.upper_seconds[at]) * math.exp2((share - 1) / BUCKETS_PER_OCTAVE)
         return min(max(value, self.min_seconds), self.max_seconds)
 
     def merge(self, *others: Distribution) -> Distribution:

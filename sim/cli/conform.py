@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import click
 
@@ -23,9 +24,9 @@ def conform(context: click.Context, files: Sequence[str], as_json: bool) -> None
     rows = []
     for file in files:
         difference = replay(file)
-        rows.append({"file": file, "identical": difference is None, "difference": difference and str(difference)})
+        rows.append({"file": file, "identical": difference is None, "difference": difference and asdict(difference)})
         if not as_json:
-            click.echo(f"{file}: {'identical' if difference is None else difference}")
+            click.echo(f"{file}: identical" if difference is None else str(difference))
     if as_json:
         print_json({"traces": rows})
     if not all(row["identical"] for row in rows):

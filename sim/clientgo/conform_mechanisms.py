@@ -1,7 +1,8 @@
 """The mechanisms that golden traces know, and their calls: one function a mechanism that builds its table of operations.
 
-An operation says what its arguments are (so that a malformed one is refused with a reason), which fields it answers and must
-answer, and how to make the same call here. Queues are brought up to the time of a call first, as the library's own timers would.
+An operation says what its arguments are (so that a malformed one is refused with a reason), which fields it answers
+and must answer, and how to make the same call here. Queues are brought up to the time of a call first, as the
+library's own timers would.
 """
 
 from __future__ import annotations
@@ -61,7 +62,9 @@ class Operation:
     required: tuple[str, ...] = ()
 
     def read(self, args: list[object]) -> list[Any]:
-        """The arguments as the call wants them. Raises Malformed."""
+        """The arguments as the call wants them; a list of objects may also be given flat. Raises Malformed."""
+        if self.arguments == (read_objects,) and (len(args) != 1 or isinstance(args[0], dict)):
+            args = [args]
         if len(args) != len(self.arguments):
             raise Malformed(f"takes {len(self.arguments)} arguments, not {len(args)}")
         return [read(value) for read, value in zip(self.arguments, args, strict=True)]
@@ -71,7 +74,10 @@ Operations = dict[str, Operation]
 
 
 class Config:
-    """A trace's settings by name; spelling is forgiven (`base_ns`, `BaseDelay` and `base` are one), unknown ones are not."""
+    """A trace's settings by name.
+
+    Spelling is forgiven (`base_ns`, `BaseDelay` and `base` are one), unknown ones are not.
+    """
 
     def __init__(self, settings: Mapping[str, object]):
         self._settings = {_plain(name): value for name, value in settings.items()}
@@ -95,6 +101,13 @@ class Config:
         for plain in self._settings:
             raise Malformed(f'unknown setting "{self._names[plain]}"; allowed: {", ".join(allowed) or "none"}')
 
+    def with_setting(self, name: str, value: object) -> Config:
+        """The same settings with one of them put in."""
+        changed = self.copy()
+        changed._settings[_plain(name)] = value
+        changed._names[_plain(name)] = name
+        return changed
+
     def copy(self) -> Config:
         """The same settings once more, none taken."""
         return Config({self._names[plain]: value for plain, value in self._settings.items()})
@@ -108,5 +121,427 @@ class Mechanism:
     build: Callable[[Config], Operations]
     readings: Callable[[Config], list[Config]] = field(default=lambda config: [config])
     """The ways in which a config may be meant, usually one."""
-'''
-'''
+
+
+def _bucket(config: Config) -> Operations:
+    bucket = TokenBucket(config.take(_rate, "rate", "qps", "limit"), config.take(_whole, "burst"))
+    config.finish("rate", "burst")
+    reservations: list[Reservation] = []
+
+    def reserve_n(now: Nanoseconds, n: int) -> Answer:
+        reservations.append(bucket.reserve_n(now, n))
+        return {"ok": reservations[-1].ok, "delay_ns": reservations[-1].delay}
+
+    def cancel(now: Nanoseconds, i: int) -> Answer:
+        if not 0 <= i < len(reservations):
+            raise Malformed(f"there is no reservation {i}; allowed: 0 to {len(reservations) - 1}, in the order they were made")
+        bucket.cancel(now, reservations[i])
+        return {}
+
+    reserved = ("ok", "delay_ns")
+    return {
+        "allow": Operation(lambda now: {"ok": bucket.allow(now)}, (), ("ok",), ("ok",)),
+        "allow_n": Operation(lambda now, n: {"ok": bucket.allow_n(now, n)}, (_whole,), ("ok",), ("ok",)),
+        "reserve": Operation(lambda now: reserve_n(now, 1), (), reserved, ("ok",)),
+        "reserve_n": Operation(reserve_n, (_whole,), reserved, ("ok",)),
+        "cancel": Operation(cancel, (_whole,)),
+        "tokens": Operation(lambda now: {"tokens": bucket.tokens(now)}, (), ("tokens",), ("tokens",)),
+        "set_rate": Operation(_silent(bucket.set_rate), (_rate,)),
+        "set_burst": Operation(_silent(bucket.set_burst), (_whole,)),
+    }
+
+
+def _limiter(config: Config, kind: str | None = None) -> RateLimiter:
+    """The limiter that `config` describes; `kind` where the mechanism says it, else the config's own."""
+    named = config.take(_text, "kind", default=kind)
+    match named.removeprefix("limiter.") if named else None:
+        case "exponential":
+            made: RateLimiter = ItemExponentialFailure(
+                config.take(_whole, "base_ns", "base_delay_ns"), config.take(_whole, "max_ns", "max_delay_ns")
+            )
+            config.finish("base_ns", "max_ns")
+        case "fast_slow":
+            made = ItemFastSlow(
+                config.take(_whole, "fast_ns", "fast_delay_ns"),
+                config.take(_whole, "slow_ns", "slow_delay_ns"),
+                config.take(_whole, "max_fast_attempts", "attempts"),
+            )
+            config.finish("fast_ns", "slow_ns", "max_fast_attempts")
+        case "bucket":
+            made = Bucket(config.take(_rate, "rate", "qps", "limit"), config.take(_whole, "burst"))
+            config.finish("rate", "burst")
+        case "max_of":
+            made = MaxOf(*(_limiter(member) for member in config.take(_configs, "limiters")))
+            config.finish("limiters")
+        case "with_max_wait":
+            inner = _limiter(config.take(_config, "limiter"))
+            made = WithMaxWait(inner, config.take(_whole, "max_ns", "max_wait_ns", "max_delay_ns"))
+            config.finish("limiter", "max_ns")
+        case None:
+            raise Malformed(f'"kind" is missing; allowed: {", ".join(_LIMITER_KINDS)}')
+        case _:
+            raise Malformed(f'there is no limiter of kind "{named}"; allowed: {", ".join(_LIMITER_KINDS)}')
+    return made
+
+
+def _limiter_operations(kind: str) -> Callable[[Config], Operations]:
+    def build(config: Config) -> Operations:
+        limiter = _limiter(config, kind)
+        return {
+            "when": Operation(lambda now, key: {"delay_ns": limiter.when(now, key)}, (_text,), ("delay_ns",), ("delay_ns",)),
+            "forget": Operation(_silent(lambda now, key: limiter.forget(key)), (_text,)),
+            "num_requeues": Operation(lambda now, key: {"n": limiter.num_requeues(key)}, (_text,), ("n",), ("n",)),
+        }
+
+    return build
+
+
+def _queue(config: Config) -> Operations:
+    config.take(_text, "name", default="")
+    config.finish()
+    return _queue_operations(Queue())
+
+
+def _delaying(config: Config) -> Operations:
+    config.take(_text, "name", default="")
+    config.finish()
+    return _queue_operations(DelayingQueue())
+
+
+def _rate_limiting(config: Config) -> Operations:
+    return _queue_operations(RateLimitingQueue(_queue_limiter(config, default_controller_rate_limiter())))
+
+
+def _priority(config: Config) -> Operations:
+    return _queue_operations(PriorityQueue(_queue_limiter(config, priority_queue_rate_limiter())))
+
+
+def _queue_limiter(config: Config, default: RateLimiter) -> RateLimiter:
+    config.take(_text, "name", default="")
+    if config.has("kind"):
+        return _limiter(config)
+    described = config.take(_config, "limiter", default=None)
+    config.finish("limiter")
+    return default if described is None else _limiter(described)
+
+
+def _queue_operations(queue: Queue | PriorityQueue) -> Operations:
+    gauges = UnfinishedWorkGauges(queue)
+
+    def advance(now: Nanoseconds) -> None:
+        gauges.advance(now)
+        if not isinstance(queue, Queue) or isinstance(queue, DelayingQueue):
+            queue.advance(now)
+
+    def operation(
+        call: Callable[..., object], arguments: tuple[Callable[[object], Any], ...] = (), answers: tuple[str, ...] = ()
+    ) -> Operation:
+        def timed(now: Nanoseconds, *values: object) -> Answer:
+            advance(now)
+            answer = call(now, *values)
+            return {**(answer if isinstance(answer, dict) else {}), "len": len(queue)}
+
+        return Operation(timed, arguments, (*answers, "len"), answers[:1])
+
+    def get(now: Nanoseconds) -> Answer:
+        key = queue.get(now)
+        return {"key": key, "shutdown": key is None and queue.shutting_down}
+
+    def metrics(now: Nanoseconds) -> Answer:
+        return {
+            "depth": queue.depth,
+            "adds": queue.adds,
+            "retries": queue.retries,
+            "unfinished_seconds": gauges.unfinished_seconds,
+            "longest_running_seconds": gauges.longest_running_seconds,
+        }
+
+    operations = {
+        "add": operation(queue.add, (_text,)),
+        "get": operation(get, (), ("key", "shutdown")),
+        "done": operation(queue.done, (_text,)),
+        "shut_down": operation(queue.shut_down),
+        "shut_down_with_drain": operation(queue.shut_down_with_drain),
+        "advance": operation(lambda now: None),
+        "metrics": operation(
+            metrics, (), ("depth", "adds", "retries", "unfinished_seconds", "longest_running_seconds")
+        ),
+    }
+    if isinstance(queue, DelayingQueue | PriorityQueue):
+        operations["add_after"] = operation(queue.add_after, (_text, _whole))
+    if isinstance(queue, RateLimitingQueue | PriorityQueue):
+        operations["add_rate_limited"] = operation(queue.add_rate_limited, (_text,))
+        operations["forget"] = operation(lambda now, key: queue.forget(key), (_text,))
+        operations["num_requeues"] = operation(lambda now, key: {"n": queue.num_requeues(key)}, (_text,), ("n",))
+    if isinstance(queue, PriorityQueue):
+        operations["add_opts"] = operation(
+            lambda now, key, after, priority, limited: queue.add_with_opts(now, key, after, limited, priority),
+            (_text, _whole, _whole, _flag),
+        )
+    return operations
+
+
+def _key(config: Config) -> Operations:
+    config.finish()
+    return {"key": Operation(lambda now, obj: {"key": meta_namespace_key(obj)}, (_object,), ("key",), ("key",))}
+
+
+def _store(config: Config) -> Operations:
+    config.finish()
+    store = Store()
+
+    def get(now: Nanoseconds, key: str) -> Answer:
+        obj = store.get_by_key(key)
+        return {"obj": _written(obj) if isinstance(obj, ObjectMeta) else None, "len": len(store)}
+
+    def change(call: Callable[[Any], None], argument: Callable[[object], Any]) -> Operation:
+        def changed(now: Nanoseconds, value: object) -> Answer:
+            call(value)
+            return {"len": len(store)}
+
+        return Operation(changed, (argument,), ("len",))
+
+    return {
+        "add": change(store.add, _object),
+        "update": change(store.update, _object),
+        "delete": change(store.delete, _object),
+        "replace": change(store.replace, read_objects),
+        "get": Operation(get, (_text,), ("obj", "len"), ("obj",)),
+        "list_keys": Operation(
+            lambda now: {"keys": sorted(store.list_keys()), "len": len(store)}, (), ("keys", "len"), ("keys",)
+        ),
+    }
+
+
+def _delta_fifo(config: Config) -> Operations:
+    known = _known(config.take(read_objects, "known", default=[]))
+    emit_replaced = config.take(_flag, "emit_replaced", "emit_delta_type_replaced", default=False)
+    config.finish("known", "emit_replaced")
+    return _fifo_operations(DeltaFIFO(known, emit_delta_type_replaced=emit_replaced))
+
+
+def _real_fifo(config: Config) -> Operations:
+    known = _known(config.take(read_objects, "known", default=[]))
+    config.take(_flag, "emit_replaced", "emit_delta_type_replaced", default=True)  # it always says Replaced
+    config.finish("known", "emit_replaced")
+    return _fifo_operations(RealFIFO(known))
+
+
+def _known(objects: list[ObjectMeta]) -> Store:
+    store = Store()
+    for obj in objects:
+        store.add(obj)
+    return store
+
+
+def _orders_of_known(config: Config) -> list[Config]:
+    """A real indexer lists its keys in random order; a recorder fixes one: that of `known`, or sorted by key."""
+    other = config.copy()
+    objects = other.take(read_objects, "known", default=[])
+    keys = [meta_namespace_key(obj) for obj in objects]
+    if keys == sorted(keys):
+        return [config]
+    return [config, other.with_setting("known", [_written(obj) for obj in sorted(objects, key=meta_namespace_key)])]
+
+
+def _fifo_operations(fifo: DeltaFIFO | RealFIFO) -> Operations:
+    def change(call: Callable[..., None], *arguments: Callable[[object], Any]) -> Operation:
+        def changed(now: Nanoseconds, *values: object) -> Answer:
+            call(*values)
+            return {"len": len(fifo)}
+
+        return Operation(changed, arguments, ("len",))
+
+    def pop(now: Nanoseconds) -> Answer:
+        popped = fifo.pop()
+        if popped is None:
+            return {"key": None, "deltas": [], "len": 0}
+        return {"key": popped.key, "deltas": _told(popped), "len": len(fifo)}
+
+    operations = {
+        "add": change(fifo.add, _object),
+        "update": change(fifo.update, _object),
+        "delete": change(fifo.delete, _object),
+        "replace": change(fifo.replace, read_objects),
+        "resync": change(fifo.resync),
+        "pop": Operation(pop, (), ("key", "deltas", "len"), ("key",)),
+        "has_synced": Operation(lambda now: {"ok": fifo.has_synced, "len": len(fifo)}, (), ("ok", "len"), ("ok",)),
+    }
+    if isinstance(fifo, RealFIFO):
+
+        def pop_batch(now: Nanoseconds) -> Answer:
+            batch = [{"key": popped.key, "deltas": _told(popped)} for popped in fifo.pop_batch()]
+            return {"batch": batch, "len": len(fifo)}
+
+        operations["pop_batch"] = Operation(pop_batch, (), ("batch", "len"), ("batch",))
+    return operations
+
+
+def _told(popped: Popped) -> list[Answer]:
+    """Deltas as a trace has them; a tombstone shows the version of the last state it carries."""
+    told: list[Answer] = []
+    for kind, obj in popped.deltas:
+        state = obj.obj if isinstance(obj, DeletedFinalStateUnknown) else obj
+        told.append({"type": str(kind), "rv": state.resource_version if isinstance(state, ObjectMeta) else ""})
+    return told
+
+
+def _correlator(config: Config) -> Operations:
+    correlator = EventCorrelator(
+        burst=config.take(_whole, "burst", "burst_size", "spam_burst", default=0) or DEFAULT_SPAM_BURST,
+        qps=config.take(_rate, "qps", "spam_qps", "rate", default=0.0) or DEFAULT_SPAM_QPS,
+        max_events=config.take(_whole, "max_events", "aggregate_max_events", default=0) or DEFAULT_AGGREGATE_MAX_EVENTS,
+        interval=config.take(_whole, "max_interval_seconds", "max_interval_in_seconds", "interval_seconds", default=0) * SECOND
+        or DEFAULT_AGGREGATE_INTERVAL,
+        cache_size=config.take(_whole, "lru_cache_size", "cache_size", default=0) or MAX_LRU_CACHE_ENTRIES,
+    )
+    config.finish("burst", "qps", "max_events", "max_interval_seconds", "lru_cache_size")
+
+    def correlate(now: Nanoseconds, event: Event) -> Answer:
+        result = correlator.correlate(now, event)
+        if result.event is None:
+            return {"skip": True, "count": 0, "message": ""}
+        return {"skip": False, "count": result.event.count, "message": result.event.message}
+
+    return {"correlate": Operation(correlate, (_event,), ("skip", "count", "message"), ("skip", "count", "message"))}
+
+
+def _backoff(config: Config) -> Operations:
+    duration, factor = config.take(_whole, "duration_ns"), config.take(_rate, "factor", default=0.0)
+    steps, cap = config.take(_whole, "steps", default=0), config.take(_whole, "cap_ns", default=0)
+    if config.take(_rate, "jitter", default=0.0) != 0.0:
+        raise Malformed("jitter is drawn at random; allowed: 0")
+    config.finish("duration_ns", "factor", "steps", "cap_ns")
+    backoff = Backoff(duration, factor, 0.0, steps, cap)
+
+    def reset(now: Nanoseconds) -> Answer:
+        backoff.duration, backoff.steps = duration, steps
+        return {}
+
+    return {
+        "step": Operation(lambda now: {"delay_ns": backoff.step()}, (), ("delay_ns",), ("delay_ns",)),
+        "reset": Operation(reset),
+    }
+
+
+def _backoff_manager(config: Config) -> Operations:
+    manager = ExponentialBackoffManager(
+        0,
+        config.take(_whole, "initial_ns"),
+        config.take(_whole, "max_ns"),
+        config.take(_whole, "reset_ns"),
+        config.take(_rate, "factor"),
+        0.0,
+    )
+    config.finish("initial_ns", "max_ns", "reset_ns", "factor")
+    return {"next": Operation(lambda now: {"delay_ns": manager.next(now)}, (), ("delay_ns",), ("delay_ns",))}
+
+
+def _silent(call: Callable[..., None]) -> Callable[..., Answer]:
+    def called(*values: object) -> Answer:
+        call(*values)
+        return {}
+
+    return called
+
+
+def _plain(name: str) -> str:
+    bare = re.sub(r"[^a-z0-9]", "", name.lower())
+    return bare.removesuffix("ns") or bare
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise Malformed(f"{value!r} is not a text")
+    return value
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise Malformed(f"{value!r} is neither true nor false")
+    return value
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise Malformed(f"{value!r} is not a whole number")
+    return value
+
+
+def _rate(value: object) -> float:
+    if value in ("inf", "Inf", "+Inf"):
+        return float("inf")
+    if not isinstance(value, int | float) or isinstance(value, bool) or value != value:
+        raise Malformed(f'{value!r} is neither a number nor "inf"')
+    return float(value)
+
+
+def _config(value: object) -> Config:
+    if not isinstance(value, dict):
+        raise Malformed(f"{value!r} is not an object")
+    return Config(value)
+
+
+def _configs(value: object) -> list[Config]:
+    if not isinstance(value, list):
+        raise Malformed(f"{value!r} is not a list")
+    return [_config(member) for member in value]
+
+
+def _object(value: object) -> ObjectMeta:
+    fields = _fields(value, ("ns", "name", "uid", "rv"))
+    return ObjectMeta(fields["ns"], fields["name"], fields["uid"], fields["rv"])
+
+
+def read_objects(value: object) -> list[ObjectMeta]:
+    """A list of objects. Raises Malformed."""
+    if not isinstance(value, list):
+        raise Malformed(f"{value!r} is not a list of objects")
+    return [_object(member) for member in value]
+
+
+def _written(obj: ObjectMeta) -> Answer:
+    return {"ns": obj.namespace, "name": obj.name, "uid": obj.uid, "rv": obj.resource_version}
+
+
+def _event(value: object) -> Event:
+    fields = _fields(value, ("source", "kind", "ns", "name", "reason", "message", "type"))
+    return Event(
+        fields["source"], fields["kind"], fields["ns"], fields["name"], fields["reason"], fields["message"], fields["type"]
+    )
+
+
+def _fields(value: object, allowed: tuple[str, ...]) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise Malformed(f"{value!r} is not an object {{{', '.join(allowed)}}}")
+    for name, text in value.items():
+        if name not in allowed:
+            raise Malformed(f'unknown field "{name}"; allowed: {", ".join(allowed)}')
+        if not isinstance(text, str):
+            raise Malformed(f"{name} is {text!r}, not a text")
+    return {name: value.get(name, "") for name in allowed}
+
+
+_LIMITER_KINDS: Final = ("exponential", "fast_slow", "bucket", "max_of", "with_max_wait")
+
+MECHANISMS: Final[Mapping[str, Mechanism]] = {
+    mechanism.name: mechanism
+    for mechanism in (
+        Mechanism("ratelimit.bucket", _bucket),
+        *(Mechanism(f"limiter.{kind}", _limiter_operations(kind)) for kind in _LIMITER_KINDS),
+        Mechanism("workqueue.queue", _queue),
+        Mechanism("workqueue.delaying", _delaying),
+        Mechanism("workqueue.rate_limiting", _rate_limiting),
+        Mechanism("workqueue.priority", _priority),
+        Mechanism("cache.key", _key),
+        Mechanism("cache.store", _store),
+        Mechanism("cache.delta_fifo", _delta_fifo, _orders_of_known),
+        Mechanism("cache.real_fifo", _real_fifo, _orders_of_known),
+        Mechanism("events.correlator", _correlator),
+        Mechanism("wait.backoff", _backoff),
+        Mechanism("wait.backoff_manager", _backoff_manager),
+    )
+}
+"""Every mechanism a trace may name."""

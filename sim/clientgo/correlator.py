@@ -143,7 +143,7 @@ class _Aggregate:
 
 
 class _LRU(Generic[_Value]):
-    """A map that keeps the most recently used entries; reading uses, too (k8s.io/utils/lru)."""
+    """A map that keeps the entries put last (k8s.io/utils/lru, where reading counts too: here a put follows every get)."""
 
     __slots__ = ("_entries", "_size")
 
@@ -152,10 +152,7 @@ class _LRU(Generic[_Value]):
         self._entries: OrderedDict[Hashable, _Value] = OrderedDict()
 
     def get(self, key: Hashable) -> _Value | None:
-        value = self._entries.get(key)
-        if value is not None:
-            self._entries.move_to_end(key)
-        return value
+        return self._entries.get(key)
 
     def put(self, key: Hashable, value: _Value) -> None:
         self._entries[key] = value

@@ -2,8 +2,8 @@
 
     list, watch -> FIFO of deltas -> store -> handlers
 
-The STORE decides what a handler is told: a delta of an object that is there is an update, of one that is not an add. The FIFO is
-popped as soon as something is in it, so nothing ever waits there: handlers take no time here.
+The STORE decides what a handler is told: a delta of an object that is there is an update, of one that is not an add.
+The FIFO is popped as soon as something is in it, so nothing ever waits there: handlers take no time here.
 
 Sources: k8s.io/client-go v0.35.0, tools/cache/shared_informer.go, controller.go (processDeltas); controller-runtime
 pkg/handler/eventhandler.go (WithLowPriorityWhenUnchanged).
@@ -25,7 +25,10 @@ from sim.clientgo.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """What a handler is told. initial: brought by the first list; unchanged: an update without a new version (resync, relist)."""
+    """What a handler is told. initial: brought by the first list.
+
+    Unchanged: an update without a new version (resync, relist).
+    """
 
     type: EventType
     key: str

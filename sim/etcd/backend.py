@@ -294,14 +294,20 @@ class Backend:
         if not self._pending and self._commit_due <= asks < self._turn_due:  # an idle timer only comes round again
             self._commit_due += ((asks - self._commit_due) // interval + 1) * interval
 
-    def _commit(self, begins: Nanoseconds) -> Nanoseconds:
-        """Commit the open bbolt transaction; the time at which it is done. The caller holds the lock until then."""
+    def _commit(self, begins: Nanoseconds, cause: int = COMMIT) -> Nanoseconds:
+        """Commit the open bbolt transaction; the time at which it is done. The caller holds the lock until then.
+
+        cause: who is charged for the wait behind it, COMMIT (the writers of what is pending) or COMPACTION.
+        """
         pages = self.pages.commit()
         ends = self._disk.sync(begins + pages * self._costs.page_write, pages * 4096)
         ends = self._disk.sync(ends, 4096)
         self._pending = 0
-        self.tail.committed(ends - begins, self._pending_by)
-        self.tail.holds.append((ends, begins, COMMIT))
+        if cause == COMMIT:
+            self.tail.committed(ends - begins, self._pending_by)
+        else:
+            self.tail.compaction_held(ends - begins)
+        self.tail.holds.append((ends, begins, cause))
         self.commits.times.append(ends)
         self.commits.columns[0].append(ends - begins)
         self.database.times.append(ends)
@@ -335,7 +341,7 @@ class Backend:
         begins = max(self._turn_due, self._free)
         if not job.scanning:
             if rules.commit_on_delete or self._pending:
-                self._free = self._commit(begins)
+                self._free = self._commit(begins, COMPACTION)
             else:
                 self._free = begins
             self.turns.times.append(self._free)
@@ -355,7 +361,7 @@ class Backend:
             self.pages.free(removed)
             self._pending += len(removed)
             if rules.commit_on_delete:
-                ends = self._commit(ends)
+                ends = self._commit(ends, COMPACTION)
             self.removed.times.append(ends)
             self.removed.columns[0].append(len(removed))
         self._free = ends

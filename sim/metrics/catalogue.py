@@ -147,10 +147,10 @@ _PROMETHEUS: Final = {
     "etcd.deletes": Prometheus("etcd_mvcc_delete_total", "counter", "counts delete calls, not the keys of a call"),
     "etcd.revision": Prometheus("etcd_debugging_mvcc_current_revision", "gauge", "since 3.5"),
     "etcd.wal_bytes_written": Prometheus(
-        "etcd_disk_wal_write_bytes_total", "gauge", "3.4 and 3.5 count nearly every byte twice; reset at restart"
+        "etcd_disk_wal_write_bytes_total", "gauge", "a gauge, reset at restart; 3.4 and 3.5 count nearly every byte twice"
     ),
     "etcd_disk_wal_write_bytes_total": Prometheus(
-        "etcd_disk_wal_write_bytes_total", "gauge", "3.4 and 3.5 count nearly every byte twice; reset at restart"
+        "etcd_disk_wal_write_bytes_total", "gauge", "a gauge, reset at restart; 3.4 and 3.5 count nearly every byte twice"
     ),
     "etcd.wal_fsyncs": Prometheus(
         "etcd_disk_wal_fsync_duration_seconds_count", "counter", "directory fsyncs at create and cut count too"

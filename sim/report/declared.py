@@ -105,7 +105,7 @@ def _verdict(name: str, run: Run, figure: str, bound: Literal["min", "max"], lim
     passed: bool | None
     margin = None
     if value is None:
-        # What never happens is later than any minimum; what is unknown decides nothing.
+        # What never happens is later than any limit; what is unknown decides nothing.
         passed = bound == "min" if status == "never" else None
     else:
         passed = value >= limit if bound == "min" else value <= limit

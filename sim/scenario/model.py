@@ -80,15 +80,21 @@ class Scenario(Section):
     def with_(self, values: Mapping[str, Any], folder: Path | None = None) -> Scenario:
         """The same scenario with other values at dotted paths, validated again; None takes out what is there: the default holds.
 
-        Such a value wins over a variant, and its provenance is then that it was given. Numbers count seconds, bytes, per second; text carries its unit. Paths of
-        device profiles are relative to `folder`. Raises InputError.
+        Such a value wins over a variant, and where the provenance of the old one was declared, its own is that it was given.
+        Numbers count seconds, bytes, per second; text carries its unit. Paths of device profiles are relative to `folder`.
+        Raises InputError.
         """
-        data = to_dict(self)
+        before = data = to_dict(self)
         for path, value in values.items():
             data = _explicit(data, path, value)
-        if values:
-            data["provenance"] = {path: entry for path, entry in data["provenance"].items() if _somewhere(data, path)}
-        return from_dict(data, folder)
+        data["provenance"] = {path: entry for path, entry in data["provenance"].items() if _somewhere(data, path)}
+        made = from_dict(data, folder)
+        after = to_dict(made)
+        provenance = made.provenance
+        for path in values:
+            if path.split(".")[0] not in _REVIEW and paths.find(before, path) != paths.find(after, path):
+                provenance = _given(provenance, path)
+        return made.model_copy(update={"provenance": provenance})
 
     def variant_names(self) -> list[str]:
         """The variants in the order of the file; `default` alone where none is declared."""
@@ -149,7 +155,15 @@ def _vary(data: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _somewhere(data: dict[str, Any], path: str) -> bool:
     """Whether the path exists in the scenario or in one of its variants."""
-    return paths.exists(data, path) or any(paths.exists(_vary(data, settings), path) for settings in data["variants"].values())
+    if paths.exists(data, path):
+        return True
+    for settings in data["variants"].values():
+        try:
+            if paths.exists(_vary(data, settings), path):
+                return True
+        except InputError:  # the variant itself is refused later, by its name
+            continue
+    return False
 
 
 def _explicit(data: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
@@ -177,14 +191,14 @@ def _explicit(data: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     except InputError:
         if not inside:
             raise
-    return {**data, "variants": variants, "provenance": _given(data["provenance"], path)}
+    return {**data, "variants": variants}
 
 
-def _given(provenance: dict[str, Any], path: str) -> dict[str, Any]:
-    """The provenance after a value was given at the path: what was said of the old value no longer holds."""
+def _given(provenance: Mapping[str, Provenance], path: str) -> dict[str, Provenance]:
+    """The provenance after another value was given at the path: what was said of the old value no longer holds."""
     kept = {key: entry for key, entry in provenance.items() if not _covers(path, key)}
     declared = any(_covers(key, path) or _covers(path, key) for key in provenance)
-    return {**kept, path: {"is": "assumed", "why": GIVEN}} if declared else kept
+    return {**kept, path: Provenance.model_validate({"is": "assumed", "why": GIVEN})} if declared else kept
 
 
 def _covers(above: str, path: str) -> bool:

@@ -16,15 +16,20 @@ from sim.scenario.refusal import join, shown, unknown
 Data = dict[str, Any]
 
 
-def exists(data: Data, path: str) -> bool:
-    """Whether something stands at the path; an optional field that is not set (`null`) counts."""
+def find(data: Data, path: str) -> tuple[Any] | None:
+    """What stands at the path, alone in a tuple; None for a path that leads nowhere. An optional field that is not set counts."""
     here: Any = data
     for part in path.split("."):
         found = _step(here, part)
         if found is None:
-            return False
+            return None
         here = found[0]
-    return True
+    return (here,)
+
+
+def exists(data: Data, path: str) -> bool:
+    """Whether something stands at the path."""
+    return find(data, path) is not None
 
 
 def replace(data: Data, path: str, value: Any) -> Data:

@@ -20,6 +20,7 @@ func recordBackoffs(t *testing.T) {
 		{Duration: 3, Factor: 1.9, Steps: 300},
 		{Duration: time.Second, Factor: 0.7, Steps: 100},
 		{Duration: time.Minute, Factor: 2, Steps: 0},
+		{Duration: 10 * time.Second, Factor: 0.7, Steps: 9, Cap: 5 * time.Second},
 		{Duration: 1, Factor: 10, Steps: 40, Cap: math.MaxInt64},
 	} {
 		config := object{"duration_ns": int64(b.Duration), "factor": b.Factor, "steps": b.Steps, "cap_ns": int64(b.Cap)}

@@ -144,12 +144,21 @@ func fifoScript(r *trace, pool []*corev1.Pod, q fifo, length reflect.Value, call
 		}
 		pod := touched(r, pick(r.random, pool...))
 		switch roll := r.Float64(); {
-		case roll < 0.08:
+		case roll < 0.08 || r.calls < 60 && r.chance(0.4):
 			r.call("has_synced", nil, answer(object{"ok": q.HasSynced()}))
 		case roll < lag:
-			if length.Len() > 0 {
+			if batches, ok := q.(cache.QueueWithBatch); ok && length.Len() > 0 && r.chance(0.3) {
+				var told []object
+				check(batches.PopBatch(func(batch []cache.Delta, _ bool) error {
+					for _, delta := range batch {
+						told = append(told, tell(cache.Deltas{delta}))
+					}
+					return nil
+				}))
+				r.call("pop_batch", nil, answer(object{"batch": told}))
+			} else if length.Len() > 0 {
 				popped := must(q.Pop(func(any, bool) error { return nil }))
-				r.call("pop", nil, answer(told(popped.(cache.Deltas))))
+				r.call("pop", nil, answer(tell(popped.(cache.Deltas))))
 			}
 		case roll < lag+0.02:
 			list, content := someOf(r, pool)
@@ -171,8 +180,8 @@ func fifoScript(r *trace, pool []*corev1.Pod, q fifo, length reflect.Value, call
 	}
 }
 
-// told is a popped list of deltas as the trace has it; a tombstone shows the version of the last state it carries.
-func told(deltas cache.Deltas) object {
+// tell is a popped list of deltas as the trace has it; a tombstone shows the version of the last state it carries.
+func tell(deltas cache.Deltas) object {
 	var list []object
 	key := ""
 	for _, delta := range deltas {

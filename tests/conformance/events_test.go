@@ -13,6 +13,7 @@ func recordCorrelators(t *testing.T) {
 	for i, config := range []object{
 		{},
 		{"burst": 5, "qps": 0.1},
+		{"burst": 2, "qps": 1.0 / 300},
 		{"max_events": 3, "max_interval_seconds": 60, "burst": 100},
 		{"lru_cache_size": 4, "burst": 3, "qps": 1.0 / 300},
 		{"burst": 1000, "qps": 50.0, "max_events": 10, "max_interval_seconds": 10},
@@ -39,7 +40,7 @@ func recordCorrelator(t *testing.T, i int, config object) {
 		if n, ok := config["max_interval_seconds"].(int); ok {
 			options.MaxIntervalInSeconds = n
 		}
-		correlatorScript(r, options, 2100)
+		correlatorScript(r, options, 1800)
 	})
 }
 
@@ -66,11 +67,17 @@ func correlatorScript(r *trace, options events.CorrelatorOptions, calls int) {
 		if r.chance(0.4) {
 			r.sleep(r.pause(3 * time.Hour))
 		}
-		source := pick(r.random, "kubelet", "scheduler", "kubelet", "")
+		if r.chance(0.02) && options.QPS != 0 { // when the next token is due; it is early, since qps is a float32
+			r.sleep(time.Duration(float64(time.Second)/float64(options.QPS)) - pick(r.random, 0, 1, time.Microsecond, time.Millisecond))
+		}
+		source := pick(r.random, "k", "s", "k", "")
 		kind, ns, name := pick(r.random, "Pod", "Node"), pick(r.random, "ns", "n", ""), pick(r.random, "a", "sa", "b", "")
-		reason, what := pick(r.random, "Failed", "Pulled"), pick(r.random, corev1.EventTypeNormal, corev1.EventTypeWarning)
+		reason, what := pick(r.random, "F", "P"), pick(r.random, corev1.EventTypeNormal, corev1.EventTypeWarning)
 		key := source + kind + ns + name + what + reason
 		g := groups[key]
+		if g != nil && r.chance(0.01) && r.now-g.last < interval { // exactly the interval is not too old
+			r.sleep(time.Duration(interval - (r.now - g.last)))
+		}
 		if g == nil || r.now-g.last > interval {
 			g = &group{messages: map[string]bool{}}
 			groups[key] = g
@@ -78,7 +85,7 @@ func correlatorScript(r *trace, options events.CorrelatorOptions, calls int) {
 		message := fmt.Sprint("m", r.IntN(most+1))
 		if r.chance(0.2) || g.full {
 			fresh++
-			message = fmt.Sprint("fresh ", fresh)
+			message = fmt.Sprint("f", fresh)
 		}
 		g.messages[message], g.last = true, r.now
 		g.full = g.full || len(g.messages) >= most

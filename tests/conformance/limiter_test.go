@@ -46,7 +46,9 @@ func fastSlow(fast, slow time.Duration, attempts int) object {
 
 func bucket(r any, burst int) object { return object{"kind": "bucket", "rate": r, "burst": burst} }
 
-func maxOf(members ...object) object { return object{"kind": "max_of", "limiters": members} }
+func maxOf(members ...object) object {
+	return object{"kind": "max_of", "limiters": append([]object{}, members...)}
+}
 
 func withMaxWait(inner object, maximum time.Duration) object {
 	return object{"kind": "with_max_wait", "limiter": inner, "max_ns": int64(maximum)}

@@ -4,7 +4,8 @@
 
 Each case of CASES starts one etcd on loopback, puts values through its JSON gateway one after the other, compacts if the case
 says so, and reads the metrics and, after the end, the pages of the file. `commit_every` n sets backend-batch-limit n and an
-interval of an hour, so that the commits are known; without it etcd commits as it does by default, every 100 ms.
+interval of an hour, so that the commits are known; without it etcd commits as it does by default, every 100 ms. `traced`
+cases count the pages that etcd writes to the file; they need strace.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
 import struct
+import tempfile
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -37,6 +40,7 @@ class Case:
     per_second: float | None = None
     compact: bool = False
     again: int = 0  # further puts after the compaction: they take the free pages
+    traced: bool = False
     seed: int = 1
 
     def sizes(self, puts: int, seed: int) -> list[tuple[int, int]]:
@@ -67,6 +71,10 @@ CASES = (
     Case("keys-2000-small", 20_000, (64, 300), keys=2_000, commit_every=200, compact=True, again=5_000),
     Case("keys-2000-large", 4_000, (2_000, 30_000), keys=400, commit_every=200, compact=True, again=2_000),
     Case("keys-2000-default", 20_000, (64, 5_000), keys=2_000, compact=True),
+    Case("written-new-1k", 2_000, (1_024, 1_024), commit_every=20, traced=True),
+    Case("written-new-mix", 2_000, (64, 5_000), commit_every=100, traced=True),
+    Case("written-keys-mix", 4_000, (64, 5_000), keys=400, commit_every=100, compact=True, traced=True),
+    Case("written-keys-1k", 6_000, (1_024, 1_024), keys=2_000, commit_every=100, compact=True, traced=True),
 )
 
 
@@ -133,7 +141,21 @@ def measure(etcd: Etcd) -> dict[str, int]:
     }
 
 
+def pages_written(trace: Path) -> int:
+    """Pages in the pwrite64 calls that strace saw: only the backend is written by them, the WAL by write."""
+    time.sleep(0.5)
+    return sum(int(size) for size in re.findall(r"pwrite64.* = ([0-9]+)$", trace.read_text(), re.MULTILINE)) // PAGE
+
+
 def run(binary: str, case: Case) -> dict[str, Any]:
+    trace = Path(tempfile.mkstemp(prefix="trace-")[1])
+    try:
+        return run_traced(binary, case, trace)
+    finally:
+        trace.unlink()
+
+
+def run_traced(binary: str, case: Case, trace: Path) -> dict[str, Any]:
     flags = [] if case.commit_every is None else [f"--backend-batch-limit={case.commit_every}", "--backend-batch-interval=1h"]
     result: dict[str, Any] = {"case": asdict(case)}
 
@@ -147,22 +169,26 @@ def run(binary: str, case: Case) -> dict[str, Any]:
         if case.commit_every is None:
             time.sleep(0.5)
 
-    with Etcd(binary, "--quota-backend-bytes=4000000000", *flags) as etcd:
+    def measured(etcd: Etcd) -> dict[str, int]:
+        return measure(etcd) | ({"written": pages_written(trace)} if case.traced else {})
+
+    strace = ["strace", "-D", "-f", "-e", "trace=pwrite64", "-o", str(trace)] if case.traced else []
+    with Etcd(binary, "--quota-backend-bytes=4000000000", *flags, under=strace) as etcd:
         result["etcd"] = etcd.version
         result["made"] = "tests/etcd/record_bbolt.py: one member on loopback, requests one after the other"
-        result["empty"] = measure(etcd)
+        result["empty"] = measured(etcd)
         send(case.puts, case.seed)
-        result["filled"] = measure(etcd)
+        result["filled"] = measured(etcd)
         if case.compact:
             revision = etcd.call("maintenance/status")["header"]["revision"]
             etcd.call("kv/compaction", revision=revision, physical=True)
             if case.commit_every is None:
                 time.sleep(0.5)
-            result["compacted"] = measure(etcd)
+            result["compacted"] = measured(etcd)
             result["deleted"] = int(etcd.metric("etcd_debugging_mvcc_db_compaction_keys_total"))
         if case.again:
             send(case.again, case.seed + 1)
-            result["again"] = measure(etcd)
+            result["again"] = measured(etcd)
         etcd.stop()
         result["file"] = tree((etcd.data / "member" / "snap" / "db").read_bytes())
     return result

@@ -25,7 +25,7 @@ import struct
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -43,15 +43,15 @@ HEAD_BYTES = 40_000
 
 
 class Etcd:
-    """One etcd process on loopback, spoken to through its JSON gateway (`/v3/...`)."""
+    """One etcd process on loopback, spoken to through its JSON gateway (`/v3/...`). under: a command to run it with."""
 
-    def __init__(self, binary: str, *flags: str) -> None:
+    def __init__(self, binary: str, *flags: str, under: Sequence[str] = ()) -> None:
         self.folder = tempfile.TemporaryDirectory(prefix="record-")
         self.data = Path(self.folder.name) / "data"
         client, peer = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
         self.address = client.removeprefix("http://")
         self.process = subprocess.Popen(
-            [binary, "--name=golden", f"--data-dir={self.data}", "--log-level=error", "--logger=zap",
+            [*under, binary, "--name=golden", f"--data-dir={self.data}", "--log-level=error", "--logger=zap",
              f"--listen-client-urls={client}", f"--advertise-client-urls={client}", f"--listen-peer-urls={peer}",
              f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=golden={peer}", *flags],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

@@ -51,10 +51,12 @@ def test_every_variant_stands_alone(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_loading_is_quick(name: str) -> None:
-    load(name)
-    started = time.perf_counter()
-    load(name)
-    assert time.perf_counter() - started < 0.1
+    def seconds() -> float:
+        started = time.perf_counter()
+        load(name)
+        return time.perf_counter() - started
+
+    assert min(seconds() for _ in range(3)) < 0.1
 
 
 def test_the_leak_is_what_its_file_says() -> None:

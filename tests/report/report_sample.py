@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from sim.result import Distribution, Incident, Run, Runs
+from sim.scenario import Scenario, from_dict
 
 HOUR = 3600.0
-QUOTA = 2 * 2**30
 
 
 def lognormal(seed: int, median_ns: float, sigma: float, count: int = 4000) -> Distribution:
@@ -108,31 +107,34 @@ def run(variant: str, *, keys_per_s2: float, keys_per_s: float, horizon: float =
     )
 
 
-def scenario(**changes: Any) -> Any:
-    """A stand-in with the fields that reports read."""
-    fields: dict[str, Any] = {
-        "name": "zero-value-leak",
-        "about": "A controller keeps cache entries of deleted pods and creates one junk pod per entry and pass.",
-        "etcd": SimpleNamespace(version="3.5.33", quota=QUOTA),
-        "reference": {
-            "leaking": {"etcd.keys_created": 2.37e6, "etcd.apply_seconds.max": "1.8s"},
-            "fixed": {"etcd.keys_created_per_hour": 189},
-            "ratio": {"etcd.wal_bytes_written": 17},
-        },
-        "objectives": {"quota": {"figure": "etcd.seconds_to_quota", "min": "30d", "variant": "fixed"}},
-        "provenance": {
-            "workloads.pod-churn.every": {
-                "is": "fitted",
-                "to": "etcd.keys_created: 2.37 million by the leaking controller in 24 h",
-            },
-            "objects.junk-pod.value_bytes": {"is": "assumed", "why": "larger ones pass 2 GiB within the day"},
-            "objects.lease.value_bytes": {"is": "assumed", "why": "decides the ratio of etcd.wal_bytes_written."},
-        },
-    }
-    return SimpleNamespace(**(fields | changes))
+SCENARIO: dict[str, Any] = {
+    "name": "sample",
+    "about": "A controller keeps cache entries of deleted pods and creates one junk pod per entry and pass.",
+    "horizon": "24h",
+    "etcd": {"version": "3.5.33", "members": {"a": {}, "b": {}, "c": {}}, "quota": "2GiB"},
+    "background": {"nodes": 3},
+    "variants": {"leaking": {}, "fixed": {"background.nodes": 4}},
+    "reference": {
+        "leaking": {"etcd.keys_created": 2.37e6, "etcd.apply_seconds.max": "1.8s"},
+        "fixed": {"etcd.keys_created_per_hour": 189},
+        "ratio": {"etcd.wal_bytes_written": 17},
+    },
+    "objectives": {"quota": {"figure": "etcd.seconds_to_quota", "min": "30d", "variant": "fixed"}},
+    "provenance": {
+        "horizon": {"is": "article", "source": "24 hours"},
+        "background.nodes": {"is": "assumed", "why": "decides the ratio of etcd.wal_bytes_written."},
+        "etcd.quota": {"is": "fitted", "to": "etcd.keys_created: 2.37 million by the leaking controller in 24 h"},
+    },
+}
+
+
+def scenario(**changes: Any) -> Scenario:
+    """A scenario that declares a reference, an objective and provenance."""
+    return from_dict({**SCENARIO, **changes})
 
 
 def runs(**changes: Any) -> Runs:
+    """Two variants of it; the leaking one has 2.36 million keys at the end."""
     return Runs(
         scenario(**changes),
         7,

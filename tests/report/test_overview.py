@@ -1,0 +1,78 @@
+"""The picture: every panel, every variant, whatever a run has or lacks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+from matplotlib.colors import to_rgb
+from report_sample import run, runs, scenario
+
+from sim.report.overview import COLOURS, overview, png
+from sim.result import Runs
+
+
+def texts(of: Runs) -> list[str]:
+    figure = overview(of)
+    found = [text.get_text() for text in figure.texts]
+    found += [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    for axes in figure.axes:
+        found += [axes.get_title(loc="left"), *(text.get_text() for text in axes.texts)]
+    return found
+
+
+def test_panels_names_values_and_quota() -> None:
+    found = texts(runs())
+    for expected in (
+        "sample", "leaking", "fixed", "seed 7 · 24h simulated · etcd 3.5.33", "Keys live", "WAL bytes written", "Database size",
+        "Work queue depth", "Apply latency (log scale)", "2.36 M", "2.26 GB", "quota 2GiB = 2.15 GB", "max 380", "hours",
+    ):  # fmt: skip
+        assert expected in found
+
+
+def test_end_labels_do_not_cover_each_other() -> None:
+    """Both variants have the same p50: their labels stand one above the other."""
+    figure = overview(runs())
+    labels = [text for text in figure.axes[-1].texts if text.get_text().startswith("p")]
+    heights = sorted(text.get_window_extent().y0 for text in labels)
+    assert len(labels) == 4
+    assert all(above - below > 10 for below, above in zip(heights, heights[1:], strict=False))
+
+
+def test_a_quota_far_above_is_told_not_drawn() -> None:
+    found = texts(runs(etcd={"members": {"a": {}}, "quota": "512GiB"}))
+    assert "quota 512GiB: far above" in found
+
+
+def test_the_same_picture_twice_and_another_for_another_run() -> None:
+    assert png(overview(runs())) == png(overview(runs()))
+    other = Runs(scenario(), 8, runs(), version="0.1.0")
+    assert png(overview(other)) != png(overview(runs()))
+
+
+def test_a_notebook_shows_it() -> None:
+    picture = runs().plot()
+    assert picture._repr_png_().startswith(b"\x89PNG")  # type: ignore[attr-defined]
+
+
+def test_what_a_run_lacks_is_said() -> None:
+    bare = replace(runs()["fixed"], series=pd.DataFrame({"etcd.keys_live": [1.0, 2.0]}, index=[0.0, 86_400.0]), metrics={})
+    found = texts(Runs(scenario(), 7, {"fixed": bare}))
+    assert found.count("not recorded") == 4
+
+
+@pytest.mark.parametrize(("horizon", "unit"), [(60, "seconds"), (600, "minutes"), (5 * 3600, "hours"), (30 * 86_400, "days")])
+def test_time_in_the_unit_that_fits(horizon: float, unit: str) -> None:
+    of = Runs(scenario(), 7, {"x": run("x", keys_per_s2=0, keys_per_s=1, horizon=horizon)})
+    figure = overview(of)
+    assert unit in texts(of)
+    for axes in figure.axes:
+        assert 3 <= len(axes.get_xticks()) <= 10
+
+
+def test_colours_differ_for_readers_of_any_colour_vision() -> None:
+    """First two variants: told apart by their lightness alone, too."""
+    first, second = (sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), to_rgb(colour), strict=True)) for colour in COLOURS[:2])
+    assert abs(first - second) > 0.05
+    assert len(set(COLOURS)) == len(COLOURS)
