@@ -26,7 +26,7 @@ from sim.etcd.follower import Follower
 from sim.etcd.mvcc import Mvcc
 from sim.etcd.request import Op, Outcome, Shape
 from sim.hardware.disk import Disk, Stalls
-from sim.hardware.link import Link
+from sim.hardware.link import one_way
 from sim.processes import background, clients
 from sim.processes.churn import PodChurn
 from sim.processes.controller import Reconciler, Tally, enqueue_on, reconcile_worker
@@ -139,8 +139,8 @@ class _Builder:
 
     # ---- etcd
 
-    def disks(self, name: str) -> tuple[Disk, Disk, float]:
-        """A member's disk as its WAL and its backend see it, and its bandwidth."""
+    def disks(self, name: str) -> tuple[Disk, Disk]:
+        """A member's disk as its WAL and its backend see it."""
         member = self.scenario.etcd.members[name]
         profile = member.profile
         stalls = Stalls([(f.at, f.at + f.for_) for f in self.scenario.faults.values() if f.member == name])
@@ -148,14 +148,12 @@ class _Builder:
         wal = self.delays(profile.fdatasync, f"etcd.{name}.wal")
         backend = self.delays(backend_law, f"etcd.{name}.backend")
         bandwidth = float(profile.bandwidth)
-        return Disk(wal.draw, bandwidth, stalls), Disk(backend.draw, bandwidth, stalls), bandwidth
+        return Disk(wal.draw, bandwidth, stalls), Disk(backend.draw, bandwidth, stalls)
 
-    def link(self, name: str) -> Link:
+    def link(self, name: str) -> Callable[[], Nanoseconds]:
+        """Draws the time of one message on the link of that name, `from-to`."""
         network = self.scenario.etcd.network
-        if not network.jitter:
-            return Link(network.rtt)
-        jitter = Delays(self.streams(f"etcd.link.{name}"), distributions.exponential(network.jitter / 2))
-        return Link(network.rtt, jitter)
+        return one_way(network.rtt, network.jitter, self.streams(f"etcd.link.{name}"))
 
     def shapes(self) -> dict[str, Shape]:
         costs, watchers = self.scenario.etcd.costs, sum(server.count for server in self.scenario.apiservers.values())
@@ -181,7 +179,7 @@ class _Builder:
         }
         self.compact_shape = Shape("compact_rev_key", COMPACT_KEY_BYTES, COMPACT_VALUE_BYTES)
         leading, *following = etcd.members
-        wal, file, _ = self.disks(leading)
+        wal, file = self.disks(leading)
         pages = Pages(small_follows_fill=release >= (3, 6, 0))
         mvcc = Mvcc(pages, keep_tombstone_at_compaction=_since(release, 34, 16))
         self.backend = Backend(
@@ -195,8 +193,8 @@ class _Builder:
         )  # fmt: skip
         followers: dict[str, Follower] = {}
         for name in following:
-            disk, _, bandwidth = self.disks(name)
-            followers[name] = Follower(self.link(f"{leading}-{name}"), self.link(f"{name}-{leading}"), disk, bandwidth)
+            disk, _ = self.disks(name)
+            followers[name] = Follower(self.link(f"{leading}-{name}"), self.link(f"{name}-{leading}"), disk)
         self.leader = Leader(
             env, wal, list(followers.values()), self.backend,
             LeaderRules(etcd.quota, etcd.request_timeout, etcd.max_gap, costs.ready, costs.entry, etcd.segment_size),
@@ -250,7 +248,8 @@ class _Builder:
             self.delays(declared_server.overhead, f"apiserver.{name}.overhead").draw,
             None if free else self.delays(admission, f"apiserver.{name}.admission").draw, cache,
         )  # fmt: skip
-        self.hubs.append(WatchHub(self.env, cache, self.delays(declared_server.watch_lag, f"apiserver.{name}.watch", 256).draw, to_client))
+        lag = self.delays(declared_server.watch_lag, f"apiserver.{name}.watch", 256)
+        self.hubs.append(WatchHub(self.env, cache, lag.draw, to_client))
         return Gateway(self.env, server, self.leader.propose, self.samples)
 
     def exists(self, key: ObjectKey, shape: Shape, writer: int) -> ObjectKey:
@@ -347,12 +346,10 @@ class _Builder:
             if resolved.election is not None:
                 shape = self.shape[scenario.background.lease_object]
                 key = self.exists(ObjectKey("leases", "", f"{name}-{number}"), shape, writer)
-                phase = int(self.streams(f"controllers.{name}.{number}.election", 1).uniform() * resolved.election.retry_period)
-                env.process(
-                    background.heartbeat(
-                        env, RestClient(gateway, None), gateway.call(writer), shape, key, resolved.election.retry_period, phase, True
-                    )
-                )
+                period = resolved.election.retry_period
+                phase = int(self.streams(f"controllers.{name}.{number}.election", 1).uniform() * period)
+                elector = RestClient(gateway, None)
+                env.process(background.heartbeat(env, elector, gateway.call(writer), shape, key, period, phase, True))
             running.append(RunningController(name, place, tally, cache, client, queue_seconds, work_seconds))
         return running
 
@@ -377,8 +374,12 @@ class _Builder:
 
     def _live(self, name: str) -> int:
         """Live keys of an object type: those of the writers that create it."""
-        writers = [w for w, c in self.scenario.controllers.items() if c.reconcile.on_zero_value and c.reconcile.on_zero_value.create == name]
-        writers += [w for w, c in self.scenario.workloads.items() if isinstance(c, DeclaredChurn) and name in (c.object, c.event_object)]
+        scenario = self.scenario
+        creates = {writer: controller.reconcile.on_zero_value for writer, controller in scenario.controllers.items()}
+        writers = [writer for writer, created in creates.items() if created is not None and created.create == name]
+        for writer, workload in scenario.workloads.items():
+            if isinstance(workload, DeclaredChurn) and name in (workload.object, workload.event_object):
+                writers.append(writer)
         preloaded = self.scenario.etcd.preload.get(name, 0)
         return preloaded + sum(self.backend.live_by_writer[self.writer(w)] for w in writers)
 

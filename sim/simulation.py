@@ -38,7 +38,9 @@ class Progress:
 Report = Callable[[Progress], None]
 
 
-def run_variant(scenario: Scenario, variant: str, *, seed: int = 1, horizon: Nanoseconds | None = None, progress: Report | None = None) -> Run:
+def run_variant(
+    scenario: Scenario, variant: str, *, seed: int = 1, horizon: Nanoseconds | None = None, progress: Report | None = None
+) -> Run:
     """Simulate one variant of `scenario` in this process. horizon: nanoseconds, the scenario's own where None."""
     chosen = scenario if variant == "default" and variant not in scenario.variants else scenario.variant(variant)
     until = chosen.horizon if horizon is None else horizon
@@ -70,8 +72,8 @@ def run_variant(scenario: Scenario, variant: str, *, seed: int = 1, horizon: Nan
 
 
 def run(
-    scenario: Scenario, *, seed: int = 1, variants: list[str] | None = None, horizon: Nanoseconds | None = None, workers: int | None = None,
-    progress: Report | None = None,
+    scenario: Scenario, *, seed: int = 1, variants: list[str] | None = None, horizon: Nanoseconds | None = None,
+    workers: int | None = None, progress: Report | None = None,
 ) -> Runs:  # fmt: skip
     """Simulate the variants of a scenario (all of them where None) and return their runs, by name.
 

@@ -8,7 +8,8 @@ bits are the same in every numpy version; numpy's own distributions are not prom
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -55,24 +56,20 @@ class Streams:
 class Delays:
     """Durations in nanoseconds, drawn by inverting a quantile table: one uniform of `stream` a draw.
 
-    quantiles: shape (TABLE,), nanoseconds, rising: entry i stands for probabilities [i, i + 1) / TABLE.
+    quantiles: shape (TABLE,), nanoseconds, rising: entry i stands for probabilities [i, i + 1) / TABLE. `draw()` gives the
+    next one; it is an iterator's own method, because a run draws some ten million times.
     """
 
-    __slots__ = ("_pending", "_quantiles", "_size", "_stream", "draw")
+    __slots__ = ("_quantiles", "draw")
 
     def __init__(self, stream: Stream, quantiles: NDArray[np.float64], block: int = 4096):
-        self._stream = stream
         self._quantiles = np.maximum(np.rint(quantiles), 0).astype(np.int64)
-        self._size = block
-        self._pending: list[Nanoseconds] = []
-        self.draw: Callable[[], Nanoseconds] = self._draw
+        self.draw: Callable[[], Nanoseconds] = chain.from_iterable(self._blocks(stream, block)).__next__
 
-    def _draw(self) -> Nanoseconds:
-        pending = self._pending
-        if not pending:
-            index = (self._stream.block(self._size) * TABLE).astype(np.int64)
-            pending.extend(self._quantiles[index[::-1]].tolist())
-        return pending.pop()
+    def _blocks(self, stream: Stream, size: int) -> Iterator[list[Nanoseconds]]:
+        while True:
+            index = (stream.block(size) * TABLE).astype(np.int64)
+            yield self._quantiles[index].tolist()
 
     @property
     def mean(self) -> float:

@@ -101,11 +101,12 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
                 "apply_tail_share": shares[number],
             }
     incidents = sorted(
-        (incident for incident in world.incidents if incident.at_seconds * SECOND <= horizon), key=lambda incident: incident.at_seconds
+        (incident for incident in world.incidents if incident.at_seconds * SECOND <= horizon), key=lambda incident:
+        incident.at_seconds
     )
     return Run(
-        variant, seed, seconds(horizon), metrics, {"etcd.seconds_to_quota": quota_status}, writers, incidents, series, distributions,
-        windows, wall_seconds,
+        variant, seed, seconds(horizon), metrics, {"etcd.seconds_to_quota": quota_status}, writers, incidents, series,
+        distributions, windows, wall_seconds,
     )  # fmt: skip
 
 

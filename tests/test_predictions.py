@@ -1,7 +1,8 @@
 """What must follow from the one fitted number, without refitting: each of these can fail.
 
-With churn c, requeue period P and time T the leak's law is c T^2 / (2 P) keys. In the small scenario c = 1 / 15.7 s, P = 10 s and
-T = 8640 s give 237,744 keys, and a rate of T / 157 s per second: the final rate of the article's day, reached in a tenth of the time.
+With churn c, requeue period P and time T the leak's law is c T^2 / (2 P) keys. In the small scenario c = 1 / 15.7 s, P = 10 s
+and T = 8640 s give 237,744 keys, and a rate of T / 157 s per second: the final rate of the article's day, reached in a tenth
+of the time.
 """
 
 from __future__ import annotations

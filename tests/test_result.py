@@ -113,7 +113,7 @@ def test_times_that_no_windows_match_are_refused(between: tuple[str, str], said:
 
 
 def test_an_unknown_figure_is_refused_with_the_nearest_name() -> None:
-    with pytest.raises(InputError, match='did you mean "etcd.apply_seconds"'):
+    with pytest.raises(InputError, match=r'did you mean "etcd\.apply_seconds"'):
         a_run().quantile("etcd.aply_seconds", 0.5)
 
 

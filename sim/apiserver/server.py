@@ -1,7 +1,7 @@
 """An API server as its requests see it: the way in (handler, admission), the way to etcd and back.
 
-Its handlers run in parallel, so a request's time here is drawn, not queued for. Simplified: no limit of requests in flight, no priority and
-fairness, no request timeout; a handler's CPU is not shared with others.
+Its handlers run in parallel, so a request's time here is drawn, not queued for. Simplified: no limit of requests in flight,
+no priority and fairness, no request timeout; a handler's CPU is not shared with others.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """The API server's watch cache: what it believes the newest revision of an object to be.
 
-It learns of a write when etcd's watch event reaches it, so for a short while after each write it is behind. A write that starts from a
-stale copy fails its transaction's compare and is retried by the server (GuaranteedUpdate), or refused where the caller named the revision.
+It learns of a write when etcd's watch event reaches it, so for a short while after each write it is behind. A write that
+starts from a stale copy fails its transaction's compare and is retried by the server (GuaranteedUpdate), or refused where the
+caller named the revision.
 
-Source: apiserver pkg/storage/cacher, pkg/storage/etcd3/store.go (GuaranteedUpdate). Simplified: only the last two versions of an object
-are told apart; the history window and its expiry are not modelled yet.
+Source: apiserver pkg/storage/cacher, pkg/storage/etcd3/store.go (GuaranteedUpdate). Simplified: only the last two versions of
+an object are told apart; the history window and its expiry are not modelled yet.
 """
 
 from __future__ import annotations

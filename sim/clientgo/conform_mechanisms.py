@@ -124,30 +124,55 @@ class Mechanism:
 
 
 def _bucket(config: Config) -> Operations:
-    bucket = TokenBucket(config.take(_rate, "rate", "qps", "limit"), config.take(_whole, "burst"))
+    rate, burst = config.take(_rate, "rate", "qps", "limit"), config.take(_whole, "burst")
     config.finish("rate", "burst")
+    bucket = TokenBucket(rate, burst)
+    short = TokenBucket(rate, burst)  # goes the short way of `reserve` where the other goes that of `reserve_n`
     reservations: list[Reservation] = []
+
+    def allow_n(now: Nanoseconds, n: int) -> Answer:
+        short.allow_n(now, n)
+        return {"ok": bucket.allow_n(now, n)}
 
     def reserve_n(now: Nanoseconds, n: int) -> Answer:
         reservations.append(bucket.reserve_n(now, n))
+        short.reserve_n(now, n)
         return {"ok": reservations[-1].ok, "delay_ns": reservations[-1].delay}
+
+    def reserve(now: Nanoseconds) -> Answer:
+        reservations.append(bucket.reserve_n(now, 1))
+        return {"ok": reservations[-1].ok, "delay_ns": short.reserve(now)}
 
     def cancel(now: Nanoseconds, i: int) -> Answer:
         if not 0 <= i < len(reservations):
             raise Malformed(f"there is no reservation {i}; allowed: 0 to {len(reservations) - 1}, in the order they were made")
         bucket.cancel(now, reservations[i])
+        short.cancel(now, reservations[i])
+        return {}
+
+    def tokens(now: Nanoseconds) -> Answer:
+        return {"tokens": short.tokens(now)}
+
+    def set_rate(now: Nanoseconds, rate: float) -> Answer:
+        bucket.set_rate(now, rate)
+        short.set_rate(now, rate)
+        return {}
+
+    def set_burst(now: Nanoseconds, burst: int) -> Answer:
+        bucket.set_burst(now, burst)
+        short.set_burst(now, burst)
         return {}
 
     reserved = ("ok", "delay_ns")
     return {
-        "allow": Operation(lambda now: {"ok": bucket.allow(now)}, (), ("ok",), ("ok",)),
-        "allow_n": Operation(lambda now, n: {"ok": bucket.allow_n(now, n)}, (_whole,), ("ok",), ("ok",)),
-        "reserve": Operation(lambda now: reserve_n(now, 1), (), reserved, ("ok",)),
+        "allow": Operation(lambda now: allow_n(now, 1), (), ("ok",), ("ok",)),
+        "allow_n": Operation(allow_n, (_whole,), ("ok",), ("ok",)),
+        "reserve": Operation(reserve, (), reserved, ("ok",)),
         "reserve_n": Operation(reserve_n, (_whole,), reserved, ("ok",)),
         "cancel": Operation(cancel, (_whole,)),
-        "tokens": Operation(lambda now: {"tokens": bucket.tokens(now)}, (), ("tokens",), ("tokens",)),
-        "set_rate": Operation(_silent(bucket.set_rate), (_rate,)),
-        "set_burst": Operation(_silent(bucket.set_burst), (_whole,)),
+        "tokens": Operation(tokens, (), ("tokens",), ("tokens",)),
+        "set_rate": Operation(set_rate, (_rate,)),
+        "set_burst": Operation(set_burst, (_whole,)),
     }
 
 

@@ -10,8 +10,8 @@ earlier ready time; ready stays ready. So, unlike in client-go's queue, a plain 
 delayed run: one run, not two. A key that becomes ready by its delay takes a new number, one made ready by a re-add
 keeps its old one. A ready key that a worker holds is passed over until `done`; it counts in `len()` all the same.
 
-Each tree is a map of what is in it and a heap of entries in its order; an entry that the map no longer holds is stale
-and passed over.
+Each tree is a map of what is in it and a heap of entries in its order (for ready keys also a plain queue of those that
+came in order, as nearly all do); an entry that the map no longer holds is stale and passed over.
 
 The metrics `adds`, `depth` and the queue duration start when a key becomes ready, so its delay is not in them; a
 retry counts only if it has a delay. On shutdown workers get nothing more, not even what is ready.
@@ -21,6 +21,7 @@ Source: sigs.k8s.io/controller-runtime v0.23.3, pkg/controller/priorityqueue/pri
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Hashable
 from heapq import heapify, heappop, heappush
 from typing import Final
@@ -32,13 +33,13 @@ from sim.units import Nanoseconds
 LOW_PRIORITY: Final = -100
 """Priority of events of the initial list and of resyncs: handler.LowPriority (pkg/handler/eventhandler.go)."""
 
-_ReadyEntry = tuple[int, int, Hashable, Nanoseconds]
-"""(-priority, counter, key, ready since): in the order of lessReady.
+_CLASS: Final = 1 << 48
+"""A rank is counter - priority * _CLASS: one number that sorts as lessReady, by priority, then by counter; no two are equal."""
 
-Counters differ, so that keys are never compared.
-"""
-_WaitingEntry = tuple[Nanoseconds, int, int, Hashable]
-"""(ready at, -priority, counter, key): in the order of lessWaiting."""
+_ReadyEntry = tuple[int, Hashable, Nanoseconds]
+"""(rank, key, ready since)"""
+_WaitingEntry = tuple[Nanoseconds, int, Hashable]
+"""(ready at, rank, key): sorts as lessWaiting."""
 
 
 class PriorityQueue:
@@ -50,7 +51,7 @@ class PriorityQueue:
     """
 
     __slots__ = (
-        "_counter", "_locked", "_priorities", "_ready", "_ready_heap", "_waiting", "_waiting_heap", "_when",
+        "_counter", "_locked", "_priorities", "_ready", "_ready_heap", "_ready_run", "_waiting", "_waiting_heap", "_when",
         "adds", "gets", "limiter", "on_queue_duration", "on_work_duration", "retries", "shutting_down",
     )  # fmt: skip
 
@@ -66,7 +67,8 @@ class PriorityQueue:
         self.on_work_duration = on_work_duration
         self._counter = 0
         self._ready: dict[Hashable, _ReadyEntry] = {}
-        self._ready_heap: list[_ReadyEntry] = []  # without the keys that workers hold: `done` puts those in
+        self._ready_run: deque[_ReadyEntry] = deque()  # what came in order; the heap has the rest; neither has the keys
+        self._ready_heap: list[_ReadyEntry] = []  # that workers hold: `done` puts those in
         self._waiting: dict[Hashable, _WaitingEntry] = {}
         self._waiting_heap: list[_WaitingEntry] = []
         self._locked: dict[Hashable, Nanoseconds] = {}  # held key: since when
@@ -78,13 +80,23 @@ class PriorityQueue:
 
     def add(self, now: Nanoseconds, key: Hashable, priority: int = 0) -> bool:
         """`key` needs a run now, also if it was to wait. True if it may now be handed out and could not before."""
+        ready = self._ready
         if self.shutting_down:
             return False
-        if key in self._ready or key in self._waiting:
+        if key in ready or key in self._waiting:
             return self._add_again(now, key, 0, priority)
         counter = self._counter
         self._counter = counter + 1
-        return self._make_ready(now, key, -priority, counter)
+        entry = ready[key] = (counter - priority * _CLASS, key, now)
+        self.adds += 1
+        if key in self._locked:
+            return False
+        run = self._ready_run
+        if not run or entry > run[-1]:
+            run.append(entry)
+        else:
+            heappush(self._ready_heap, entry)
+        return True
 
     def add_after(self, now: Nanoseconds, key: Hashable, delay: Nanoseconds, priority: int = 0) -> bool:
         """`key` needs a run when `delay` has passed, or at its earlier ready time; at once if `delay` is 0 or less."""
@@ -95,9 +107,9 @@ class PriorityQueue:
         self.retries += 1
         if key in self._ready or key in self._waiting:
             return self._add_again(now, key, delay, priority)
-        counter = self._counter
-        self._counter = counter + 1
-        self._wait(key, (now + delay, -priority, counter, key))
+        rank = self._counter - priority * _CLASS
+        self._counter += 1
+        self._wait(key, (now + delay, rank, key))
         return False
 
     def add_rate_limited(self, now: Nanoseconds, key: Hashable, priority: int = 0) -> bool:
@@ -125,19 +137,20 @@ class PriorityQueue:
         """
         if self.shutting_down:
             return None
-        heap, ready = self._ready_heap, self._ready
-        while heap:
-            entry = heappop(heap)
-            negative, _, key, added = entry
+        run, heap, ready = self._ready_run, self._ready_heap, self._ready
+        while run or heap:
+            entry = run.popleft() if run and not (heap and heap[0] < run[0]) else heappop(heap)
+            key = entry[1]
             if ready.get(key) is not entry:
                 continue
             del ready[key]
             self.gets += 1
             self._locked[key] = now
-            if negative:
-                self._priorities[key] = -negative
+            priority = -(entry[0] // _CLASS)
+            if priority:
+                self._priorities[key] = priority
             if self.on_queue_duration is not None:
-                self.on_queue_duration(now - added)
+                self.on_queue_duration(now - entry[2])
             return key
         return None
 
@@ -153,7 +166,7 @@ class PriorityQueue:
         again = self._ready.get(key)
         if again is None:
             return False
-        heappush(self._ready_heap, again)
+        self._offer(again)
         return True
 
     def priority_of(self, key: Hashable) -> int:
@@ -173,7 +186,7 @@ class PriorityQueue:
         heap, waiting = self._waiting_heap, self._waiting
         while heap and not self.shutting_down:
             entry = heap[0]
-            if waiting.get(entry[3]) is entry:
+            if waiting.get(entry[2]) is entry:
                 return entry[0]
             heappop(heap)
         return None
@@ -184,12 +197,12 @@ class PriorityQueue:
         available = 0
         while heap and heap[0][0] <= now and not self.shutting_down:
             entry = heappop(heap)
-            due, negative, _, key = entry
+            due, rank, key = entry
             if waiting.get(key) is entry:
                 del waiting[key]
-                counter = self._counter  # a new number: in order of becoming ready, not of having been added
-                self._counter = counter + 1
-                available += self._make_ready(due, key, negative, counter)
+                rank += self._counter - rank % _CLASS  # a new number: in order of becoming ready, not of having been added
+                self._counter += 1
+                available += self._make_ready(due, key, rank)
         return available
 
     def shut_down(self, now: Nanoseconds) -> None:
@@ -229,37 +242,45 @@ class PriorityQueue:
 
     def _add_again(self, now: Nanoseconds, key: Hashable, delay: Nanoseconds, priority: int) -> bool:
         """Merge a request with the key's place: the larger priority, the earlier time."""
+        requested = self._counter - priority * _CLASS
         ready = self._ready.get(key)
         if ready is not None:
-            if -priority < ready[0]:
-                raised = (-priority, self._counter, key, ready[3])
+            if priority > -(ready[0] // _CLASS):
+                raised = (requested, key, ready[2])
                 self._counter += 1
                 self._ready[key] = raised
                 if key not in self._locked:
-                    heappush(self._ready_heap, raised)
+                    self._offer(raised)
             return False
         waiting = self._waiting[key]
-        ready_at, negative, counter, _ = waiting
-        if -priority < negative:
-            negative = -priority
-            counter = self._counter
-            self._counter = counter + 1
+        ready_at, rank, _ = waiting
+        if priority > -(rank // _CLASS):
+            rank = requested
+            self._counter += 1
         if delay <= 0:
             del self._waiting[key]
-            return self._make_ready(now, key, negative, counter)
-        merged = (min(ready_at, now + delay), negative, counter, key)
+            return self._make_ready(now, key, rank)
+        merged = (min(ready_at, now + delay), rank, key)
         if merged != waiting:
             self._wait(key, merged)
         return False
 
-    def _make_ready(self, now: Nanoseconds, key: Hashable, negative_priority: int, counter: int) -> bool:
-        entry = (negative_priority, counter, key, now)
+    def _make_ready(self, now: Nanoseconds, key: Hashable, rank: int) -> bool:
+        entry = (rank, key, now)
         self._ready[key] = entry
         self.adds += 1
         if key in self._locked:
             return False
-        heappush(self._ready_heap, entry)
+        self._offer(entry)
         return True
+
+    def _offer(self, entry: _ReadyEntry) -> None:
+        """Put an entry among those that may be handed out."""
+        run = self._ready_run
+        if not run or entry > run[-1]:
+            run.append(entry)
+        else:
+            heappush(self._ready_heap, entry)
 
     def _wait(self, key: Hashable, entry: _WaitingEntry) -> None:
         self._waiting[key] = entry

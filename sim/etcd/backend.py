@@ -1,18 +1,19 @@
 """The backend of one member: one applier, one batch lock, and who else takes that lock.
 
-Everything that changes the store takes the batch lock, first come, first served: the applier entry by entry; the commit timer, 100 ms after
-its last turn ended; a compaction, turn by turn. Whoever holds it makes the others wait: this is where the apply tail comes from.
+Everything that changes the store takes the batch lock, first come, first served: the applier entry by entry; the commit
+timer, 100 ms after its last turn ended; a compaction, turn by turn. Whoever holds it makes the others wait: this is where the
+apply tail comes from.
 
     applier     FIFO of committed entries; each asks for the lock when the one before it is done
     timer       commits what is pending: dirty pages written, two fdatasyncs
     compaction  after an index walk, batches of 1000 revisions: scan, delete [, commit], then a forced commit, then a pause
     list        holds store.mu shared: a compaction's apply (store.mu exclusive) waits for it, and all entries behind that
 
-The applier's customers come in order, so nothing is an event here: the turns of timer and compaction that were asked for before an entry asks
-are replayed first (`_run_until`). What is computed ahead stands in journals until its time has come.
+The applier's customers come in order, so nothing is an event here: the turns of timer and compaction that were asked for
+before an entry asks are replayed first (`_run_until`). What is computed ahead stands in journals until its time has come.
 
-Sources: etcd server/storage/backend (backend.go run, batch_tx.go Unlock, commit), mvcc/kvstore_compaction.go (scheduleCompaction), mvcc/kvstore.go (Compact),
-etcdserver/server.go (applyAll, snapshot).
+Sources: etcd server/storage/backend (backend.go run, batch_tx.go Unlock, commit), mvcc/kvstore_compaction.go
+(scheduleCompaction), mvcc/kvstore.go (Compact), etcdserver/server.go (applyAll, snapshot).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from sim.etcd.mvcc import Compacted, CompactedError, FutureRevisionError, Mvcc
 from sim.etcd.request import Entry, Op, Outcome, Shape
 from sim.etcd.tail import COMMIT, COMPACTION, Tail
 from sim.hardware.disk import NEVER, Disk
-from sim.units import MILLISECOND, Nanoseconds
+from sim.units import MILLISECOND, Bytes, Nanoseconds
 
 CODES: Final = 16
 """A journal row's code is writer * CODES + outcome."""
@@ -86,7 +87,7 @@ class Backend:
     __slots__ = (
         "_applied", "_apply_cost", "_commit_due", "_compactions", "_costs", "_disk", "_element_limit", "_free",
         "_leases", "_next_due", "_pending", "_pending_by", "_readers_until", "_rules", "_shapes", "_turn_due", "applied",
-        "commits", "compactions", "database", "live_by_writer", "mvcc", "pages", "removed", "revoked", "tail", "turns",
+        "commits", "compactions", "database", "live_by_writer", "mvcc", "pages", "removed", "revoked", "size", "tail", "turns",
     )  # fmt: skip
 
     def __init__(
@@ -107,6 +108,7 @@ class Backend:
         self._applied = 0
         self._element_limit = 0
         self.live_by_writer = [0] * writers
+        self.size: Bytes = 0  # of the file, as the last commit that was computed leaves it
         self.applied = Journal(3)  # latency, execution, code
         self.revoked: deque[tuple[Nanoseconds, int, int]] = deque()  # when, writer of the keys, how many
         self.commits = Journal(1)  # duration
@@ -118,7 +120,10 @@ class Backend:
         self._widen()
 
     def preload(self, shape: Shape, writer: int, count: int = 1, key: Hashable = None) -> None:
-        """Objects that exist before the start: `count` write-once keys, or the one named `key`. Committed as a live member would."""
+        """Objects that exist before the start:
+
+        `count` write-once keys, or the one named `key`. Committed as a live member would.
+        """
         for ordinal in range(count):
             if self.mvcc.revision >= self._element_limit:
                 self._widen()
@@ -134,8 +139,9 @@ class Backend:
         """The preloaded objects are on disk; time starts."""
         self.pages.commit()
         self.pages.commit()
+        self.size = self.pages.bytes_total
         self.database.times.append(0)
-        self.database.columns[0].append(self.pages.bytes_total)
+        self.database.columns[0].append(self.size)
         self.database.columns[1].append(self.pages.bytes_in_use)
 
     # ---- entries
@@ -311,7 +317,8 @@ class Backend:
         self.commits.times.append(ends)
         self.commits.columns[0].append(ends - begins)
         self.database.times.append(ends)
-        self.database.columns[0].append(self.pages.bytes_total)
+        self.size = self.pages.bytes_total
+        self.database.columns[0].append(self.size)
         self.database.columns[1].append(self.pages.bytes_in_use)
         return ends
 

@@ -113,7 +113,7 @@ class Pages:
         self._touched: set[int] = set()  # leaves (by first slot) that lost elements since the last commit
         self._dirty: list[_Branch] = []  # branches to be written by this commit
         self._free = _Spans()
-        self._free.give(2, 1)
+        self._free.release([(2, 1)])
         self._pending: list[tuple[int, int]] = []  # runs freed by the last commit
         self._small_follows_fill = small_follows_fill
         self.leaves = 1
@@ -147,24 +147,27 @@ class Pages:
     def commit(self) -> int:
         """Rebalance, spill and write, as bbolt's commit does; returns the pages written, bolt's meta page included."""
         self.commits += 1
-        for start, length in self._pending:
-            self._free.give(start, length)
-        self._pending.clear()
-        changed: set[int] = set()
-        fill = FILL_DEFAULT
-        if len(self._sizes) > self._committed:
+        self._free.release(self._pending)
+        fill, end, last = FILL_DEFAULT, len(self._sizes), self._branches[-1]
+        if end > self._committed:
             fill = FILL
             waiting = self._sizes[self._committed :]
-            last = self._branches[-1]
             last.size[-1] += sum(waiting)
             last.count[-1] += len(waiting) - (waiting.count(0) if self._touched else 0)
-            self._committed = len(self._sizes)
-            changed.add(last.first[-1])
         if self._touched:
-            self._rebalance(changed, fill // 2 if self._small_follows_fill else SMALL)
-        self._give_up(self._root, 1)
+            changed = self._rebalance(fill // 2 if self._small_follows_fill else SMALL)
+            if end > self._committed:
+                changed.add(self._branches[-1].first[-1])
+            self._committed = end
+            written = sum([self._spill_leaf(*self._locate(first), fill) for first in sorted(changed)])
+        elif end > self._committed:
+            self._committed = end
+            written = self._spill_leaf(last, len(last.first) - 1, end, fill)
+        else:
+            written = 0
+        self._pending.append((self._root, 1))
         self._root = self._take(1)
-        return 2 + self._spill_leaves(changed, fill) + self._spill_branches(fill)
+        return 2 + written + self._spill_branches(fill)
 
     def _locate(self, slot: int) -> tuple[_Branch, int, int]:
         """Branch and place of the leaf that holds a slot, and the first slot of the next leaf."""
@@ -175,11 +178,12 @@ class Pages:
             return branch, leaf, branch.first[leaf + 1]
         return branch, leaf, self._starts[index + 1] if index + 1 < len(self._starts) else len(self._sizes)
 
-    def _rebalance(self, changed: set[int], small: Bytes) -> None:
-        """Merge the leaves that lost elements and became small; `changed` collects those to be written, by first slot.
+    def _rebalance(self, small: Bytes) -> set[int]:
+        """Merge the leaves that lost elements and became small; returns the leaves to be written, by first slot.
 
         bbolt goes through them in the order of a Go map, which is random; ours is scattered too, but fixed.
         """
+        changed: set[int] = set()
         for first in sorted(self._touched, key=_scattered):
             index = max(bisect_right(self._starts, first) - 1, 0)
             branch = self._branches[index]
@@ -200,20 +204,21 @@ class Pages:
                 changed.discard(branch.first[left + 1])
                 self._remove_leaf(index, left + 1, changed, small)
         self._touched.clear()
+        return changed
 
     def _remove_leaf(self, index: int, leaf: int, changed: set[int], small: Bytes) -> None:
         """Take a leaf out of the tree and free its pages; a branch that is small then is merged with a neighbour."""
         branch = self._branches[index]
-        self._give_up(branch.page[leaf], branch.run[leaf])
+        self._pending.append((branch.page[leaf], branch.run[leaf]))
         branch.remove(leaf)
         self.leaves -= 1
         self._soil(branch)
+        if branch.first:
+            self._starts[index] = branch.first[0]
         if len(self._branches) == 1:
             if self.leaves == 1:
                 changed.add(branch.first[0])  # the tree is a single leaf again, which takes the place of its branch
             return
-        if branch.first:
-            self._starts[index] = branch.first[0]
         if PAGE_HEADER + BRANCH_ELEMENT * len(branch.first) > small and len(branch.first) > 2:
             return
         left = max(index - 1, 0)
@@ -221,7 +226,7 @@ class Pages:
         del self._starts[left + 1]
         self._branches[left].absorb(gone)
         self._starts[left] = self._branches[left].first[0]
-        self._give_up(gone.own, 1)
+        self._pending.append((gone.own, 1))
         gone.dirty = False
         self._soil(self._branches[left])
 
@@ -230,29 +235,25 @@ class Pages:
             branch.dirty = True
             self._dirty.append(branch)
 
-    def _spill_leaves(self, changed: set[int], fill: Bytes) -> int:
-        """Split the changed leaves and give them new pages; returns how many."""
-        written = 0
-        for first in sorted(changed):
-            branch, leaf, end = self._locate(first)
-            self._soil(branch)
-            self._give_up(branch.page[leaf], branch.run[leaf])
-            if branch.count[leaf] <= NEVER_CUT or PAGE_HEADER + branch.size[leaf] < PAGE:
-                run = pages_of(branch.size[leaf])
-                branch.page[leaf] = self._take(run)
-                branch.run[leaf] = run
-                written += run
-                continue
-            slots, sizes = self._live(first, end)
-            cuts = split(sizes, fill)
-            new = _Branch()
-            for begin, stop in zip([0, *cuts], [*cuts, len(sizes)], strict=True):
-                size = sum(sizes[begin:stop])
-                run = pages_of(size)
-                new.add(slots[begin] if begin else first, size, stop - begin, self._take(run), run)
-                written += run
-            self.leaves += len(cuts)
-            branch.replace(leaf, new)
+    def _spill_leaf(self, branch: _Branch, leaf: int, end: int, fill: Bytes) -> int:
+        """Split a changed leaf, whose slots end before `end`, and write it to new pages; returns how many."""
+        self._soil(branch)
+        self._pending.append((branch.page[leaf], branch.run[leaf]))
+        size = branch.size[leaf]
+        if PAGE_HEADER + size < PAGE or branch.count[leaf] <= NEVER_CUT:
+            run = pages_of(size)
+            branch.page[leaf] = self._take(run)
+            branch.run[leaf] = run
+            return run
+        first = branch.first[leaf]
+        slots, sizes = self._live(first, end)
+        parts, written = _Branch(), 0
+        for begin, count, size in split(sizes, fill):
+            run = pages_of(size)
+            parts.add(slots[begin] if begin else first, size, count, self._take(run), run)
+            written += run
+        self.leaves += len(parts.first) - 1
+        branch.replace(leaf, parts)
         return written
 
     def _live(self, first: int, end: int) -> tuple[Sequence[int], Sequence[int]]:
@@ -273,7 +274,7 @@ class Pages:
                 continue  # merged away
             branch.dirty = False
             if branch.own >= 0:
-                self._give_up(branch.own, 1)
+                self._pending.append((branch.own, 1))
                 branch.own = -1
             if self.leaves == 1:
                 continue  # the bucket is a single leaf
@@ -303,7 +304,7 @@ class Pages:
             dirty += len(places)
         kept = min(wanted, len(self._upper)) - min(dirty, wanted)
         for page in self._upper[max(kept, 0) :]:
-            self._give_up(page, 1)
+            self._pending.append((page, 1))
         del self._upper[max(kept, 0) :]
         while len(self._upper) < wanted:
             self._upper.append(self._take(1))
@@ -311,15 +312,11 @@ class Pages:
 
     def _take(self, run: int) -> int:
         """First of `run` neighbouring pages: free ones if there are any, else at the end of the file."""
-        page = self._free.take(run) if self._free.pages >= run else -1
+        page = self._free.take(run)
         if page < 0:
             page = self.pages_high_water
             self.pages_high_water += run
         return page
-
-    def _give_up(self, page: int, run: int) -> None:
-        """Pages of the version before this commit: free after it."""
-        self._pending.append((page, run))
 
     @property
     def pages_free(self) -> int:
@@ -346,24 +343,22 @@ class Pages:
         return self._sizes[slot]
 
 
-def split(sizes: Sequence[Bytes], fill: Bytes) -> list[int]:
-    """Where bbolt cuts a leaf of these elements: the index at which each further leaf begins (node.go split)."""
-    cuts = []
-    begin, count, rest = 0, len(sizes), PAGE_HEADER + sum(sizes)
-    while count - begin > NEVER_CUT and rest >= PAGE:
-        size = PAGE_HEADER
-        index = begin
-        for index in range(begin, count - 2):
-            grown = size + sizes[index]
-            if grown > fill and index >= begin + 2:
-                break
-            size = grown
-        else:
-            size -= sizes[index]  # bbolt stops one early when two elements are left
-        cuts.append(index)
-        rest -= size - PAGE_HEADER
+def split(sizes: Sequence[Bytes], fill: Bytes) -> list[tuple[int, int, Bytes]]:
+    """The leaves into which bbolt cuts these elements: index of the first, their number, their bytes (node.go split)."""
+    leaves = []
+    begin, total, rest = 0, len(sizes), sum(sizes)
+    while PAGE_HEADER + rest >= PAGE and total - begin > NEVER_CUT:
+        # Two elements go in whatever their size; two stay behind, and bbolt's loop ends one element before them.
+        size = sizes[begin] + sizes[begin + 1]
+        index = begin + 2
+        while index < total - 3 and PAGE_HEADER + size + sizes[index] <= fill:
+            size += sizes[index]
+            index += 1
+        leaves.append((begin, index - begin, size))
+        rest -= size
         begin = index
-    return cuts
+    leaves.append((begin, total - begin, rest))
+    return leaves
 
 
 def _scattered(first: int) -> int:
@@ -418,19 +413,64 @@ class _Branch:
 
 
 class _Spans:
-    """Free pages as maximal runs of neighbours, found by start, by end and by length (bbolt's hashmap freelist)."""
+    """Free pages as maximal runs of neighbours, found by start, by end and by length (bbolt's hashmap freelist).
 
-    __slots__ = ("_by_length", "_length_at", "_start_before", "pages")
+    Single pages are joined to their neighbours late, when a run is wanted or many have come together: most of them are
+    versions of the branch path, which the next commit takes again.
+    """
+
+    __slots__ = ("_by_length", "_length_at", "_single", "_start_before", "pages")
 
     def __init__(self) -> None:
         self.pages = 0
+        self._single: list[int] = []
         self._length_at: dict[int, int] = {}
         self._start_before: dict[int, int] = {}
         self._by_length: dict[int, set[int]] = {}
 
-    def give(self, start: int, length: int) -> None:
-        """Add pages start .. start + length - 1; joins the runs on both sides."""
-        self.pages += length
+    def release(self, runs: list[tuple[int, int]]) -> None:
+        """Add runs (first page, length), and empty the list."""
+        for start, length in runs:
+            self.pages += length
+            if length == 1:
+                self._single.append(start)
+            else:
+                self._join(start, length)
+        runs.clear()
+        if len(self._single) > 32:
+            self._join_singles()
+
+    def take(self, length: int) -> int:
+        """First of `length` neighbouring free pages, or -1: a run of just that length, else part of a longer one."""
+        if length > self.pages:
+            return -1
+        if self._single:
+            if length == 1:
+                self.pages -= 1
+                return self._single.pop()
+            self._join_singles()
+        starts = self._by_length.get(length)
+        found = length
+        if not starts:
+            for found, starts in self._by_length.items():
+                if found > length and starts:
+                    break
+            else:
+                return -1
+        start = starts.pop()
+        del self._length_at[start]
+        del self._start_before[start + found]
+        if found > length:
+            self._add(start + length, found - length)
+        self.pages -= length
+        return start
+
+    def _join_singles(self) -> None:
+        for page in self._single:
+            self._join(page, 1)
+        self._single.clear()
+
+    def _join(self, start: int, length: int) -> None:
         left = self._start_before.pop(start, None)
         if left is not None:
             before = self._length_at.pop(left)
@@ -451,21 +491,3 @@ class _Spans:
             self._by_length[length] = {start}
         else:
             starts.add(start)
-
-    def take(self, length: int) -> int:
-        """First of `length` neighbouring free pages, or -1: a run of just that length, else part of a longer one."""
-        starts = self._by_length.get(length)
-        found = length
-        if not starts:
-            for found, starts in self._by_length.items():
-                if found > length and starts:
-                    break
-            else:
-                return -1
-        start = starts.pop()
-        del self._length_at[start]
-        del self._start_before[start + found]
-        if found > length:
-            self._add(start + length, found - length)
-        self.pages -= length
-        return start

@@ -1,7 +1,7 @@
 """A follower as a station: append, save, acknowledge.
 
-Messages of the leader's stream arrive in order; what arrives before the next save starts rides in it (group commit); the answer leaves after
-the save. So the time of an acknowledgement is known as soon as the message is sent.
+Messages of the leader's stream arrive in order; what arrives before the next save starts rides in it (group commit); the
+answer leaves after the save. So the time of an acknowledgement is known as soon as the message is sent.
 
 Sources: etcd server/etcdserver/raft.go (start: a follower sends after its save). Simplified: it pays for a message's bytes as they
 arrive, at its disk's bandwidth, not in the save; it is never behind enough to need a snapshot.
@@ -9,21 +9,24 @@ arrive, at its disk's bandwidth, not in the save; it is never behind enough to n
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sim.etcd import wal
 from sim.etcd.journal import Journal
 from sim.hardware.disk import Disk
-from sim.hardware.link import Link
-from sim.units import SECOND, Bytes, Nanoseconds
+from sim.units import Bytes, Nanoseconds
 
 
 class Follower:
-    """One follower's log. `there` and `back`: the links from and to the leader; bandwidth of its disk in bytes per second."""
+    """One follower's log. `there` and `back` draw the time of a message from and to the leader, nanoseconds."""
 
-    __slots__ = ("_back", "_disk", "_last_ack", "_last_arrival", "_ns_per_byte", "_save_ends", "_save_starts", "_there", "saves", "written")
+    __slots__ = (
+        "_back", "_disk", "_last_ack", "_last_arrival", "_ns_per_byte", "_save_ends", "_save_starts", "_there", "saves", "written",
+    )  # fmt: skip
 
-    def __init__(self, there: Link, back: Link, disk: Disk, bandwidth: float):
-        self._there, self._back, self._disk = there.delay, back.delay, disk.sync
-        self._ns_per_byte = SECOND / bandwidth
+    def __init__(self, there: Callable[[], Nanoseconds], back: Callable[[], Nanoseconds], disk: Disk):
+        self._there, self._back, self._disk = there, back, disk.sync
+        self._ns_per_byte = disk.ns_per_byte
         self._last_arrival: Nanoseconds = 0
         self._save_starts: Nanoseconds = -1
         self._save_ends: Nanoseconds = 0
@@ -38,13 +41,14 @@ class Follower:
             arrived = self._last_arrival
         self._last_arrival = arrived = arrived + int(size * self._ns_per_byte)
         self.written += size + wal.HARD_STATE_FRAME
+        ends = self._save_ends
         if arrived > self._save_starts:  # else it rides in the save already planned
-            self._save_starts = starts = arrived if arrived > self._save_ends else self._save_ends
+            self._save_starts = starts = arrived if arrived > ends else ends
             self._save_ends = ends = self._disk(starts, 0)
             self.saves.times.append(ends)
             self.saves.columns[0].append(ends - starts)
-        acked = self._save_ends + self._back()
+        acked = ends + self._back()
         if acked < self._last_ack:
-            acked = self._last_ack
+            return self._last_ack
         self._last_ack = acked
         return acked

@@ -1,9 +1,9 @@
 """MVCC: revisions, tombstones, generations, what a compaction keeps. A plain state machine; order decides everything, time nothing.
 
-Every change gets the next main revision (a revoked lease deletes all its keys under one). A change stores one element in bucket `key`, in
-time order: its *slot*. A slot is live (the newest version of a live key), dead (superseded, or a tombstone: history until a compaction
-removes it) or gone. Keys that are written once under a generated name are slots only; a key that can be written
-again has its own state, looked up by name.
+Every change gets the next main revision (a revoked lease deletes all its keys under one). A change stores one element in
+bucket `key`, in time order: its *slot*. A slot is live (the newest version of a live key), dead (superseded, or a tombstone:
+history until a compaction removes it) or gone. Keys that are written once under a generated name are slots only; a key that
+can be written again has its own state, looked up by name.
 
     live slots + dead slots = retained slots;  live slots = live keys
 
@@ -68,21 +68,21 @@ class FutureRevisionError(Exception):
 class Mvcc:
     """The store of one member. Sizes of elements come in, slots go to `pages`.
 
-    keep_tombstone_at_compaction: a tombstone exactly at the compaction revision stays until the next one (3.4.34, 3.5.16 and later).
+    keep_tombstone_at_compaction: a tombstone exactly at the compaction revision stays until the next one (3.4.34, 3.5.16 and
+    later).
     """
 
     __slots__ = (
-        "_dead", "_dead_at", "_extra", "_extra_at", "_gone", "_keep_tombstone", "_pages", "compacted", "keys_live",
-        "named", "retained", "revision", "slots",
+        "_append", "_dead", "_dead_at", "_extra", "_extra_at", "_gone", "_keep_tombstone", "_removed", "compacted", "keys_live",
+        "named", "revision",
     )  # fmt: skip
 
     def __init__(self, pages: Slots, keep_tombstone_at_compaction: bool = True):
-        self._pages = pages
+        self._append = pages.append
         self.revision = FIRST_REVISION
         self.compacted = -1
         self.keys_live = 0
-        self.retained = 0
-        self.slots = 0
+        self._removed = 0
         self.named: dict[Hashable, KeyState] = {}
         self._keep_tombstone = keep_tombstone_at_compaction
         self._dead: deque[int] = deque()
@@ -95,9 +95,7 @@ class Mvcc:
         """A key under a fresh generated name: created, never written again. Returns its slot."""
         self.revision += 1
         self.keys_live += 1
-        self.retained += 1
-        self.slots += 1
-        return self._pages.append(element)
+        return self._append(element)
 
     def state(self, key: Hashable) -> KeyState | None:
         """The index entry of a named key that is alive, else None."""
@@ -107,8 +105,6 @@ class Mvcc:
     def put(self, key: Hashable, element: int) -> KeyState:
         """Write a named key: created if it is not alive, else its old version is dead. Returns its state after the put."""
         self.revision += 1
-        self.retained += 1
-        self.slots += 1
         state = self.named.get(key)
         if state is None:
             state = self.named[key] = KeyState()
@@ -118,7 +114,7 @@ class Mvcc:
         else:
             state.created = self.revision
             self.keys_live += 1
-        state.slot = self._pages.append(element)
+        state.slot = self._append(element)
         state.modified = self.revision
         state.version += 1
         return state
@@ -153,15 +149,18 @@ class Mvcc:
     def _dig(self, tombstone: int) -> None:
         """Store a tombstone: history itself, from the next revision on where one AT the compaction revision is kept."""
         self.keys_live -= 1
-        self.retained += 1
-        self.slots += 1
-        self._dead.append(self._pages.append(tombstone))
+        self._dead.append(self._append(tombstone))
         self._dead_at.append(self.revision + self._keep_tombstone)
 
     @property
     def dead(self) -> int:
         """Retained slots that a compaction to the current revision (or the next) would remove."""
         return len(self._dead)
+
+    @property
+    def retained(self) -> int:
+        """Slots that no compaction has removed: live and dead."""
+        return self.slots_up_to(self.revision) - self._removed
 
     def slots_up_to(self, revision: int) -> int:
         """Number of slots written by revisions up to and including `revision`."""
@@ -184,7 +183,7 @@ class Mvcc:
         walked = end - self._gone.count_below(end)
         ranks = dead - self._gone.counts_below(dead)
         self._gone.add(dead)
-        self.retained -= len(dead)
+        self._removed += len(dead)
         return Compacted(revision, walked, dead, ranks // batch)
 
 

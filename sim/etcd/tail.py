@@ -1,9 +1,10 @@
 """Who made the slow ones wait: the holds of the batch lock, charged to the requests that waited behind them.
 
-A request's wait, from hand-over to the lock, is made of other holds: other entries (each has a writer), commits, compaction batches.
-Waits are charged by the latency of the request that waited, so that at the end the part of the requests above the p99 can be read off.
-A commit's share is then split by the puts that writers had pending in it, a compaction's by the live keys that it walked.
-Charged are requests above `threshold` (a low quantile, set by whoever reads the latencies); in a long queue every n-th one with weight n.
+A request's wait, from hand-over to the lock, is made of other holds: other entries (each has a writer), commits, compaction
+batches. Waits are charged by the latency of the request that waited, so that at the end the part of the requests above the
+p99 can be read off. A commit's share is then split by the puts that writers had pending in it, a compaction's by the live
+keys that it walked. Charged are requests above `threshold` (a low quantile, set by whoever reads the latencies); in a long
+queue every n-th one with weight n.
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ the header grows by user name and auth revision.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Protocol
 
 from sim.units import Bytes
 
@@ -98,6 +99,13 @@ def frame(data: Bytes, crc_bytes: Bytes = CRC_BYTES) -> Bytes:
     return 8 + 8 * -(-record // 8)
 
 
+class Framed(Protocol):
+    """An entry as the log needs it: bytes of its data, and who wrote it."""
+
+    data: int
+    writer: int
+
+
 class Segments:
     """The segment files of one member: how many bytes were written, and when a segment is cut.
 
@@ -116,16 +124,29 @@ class Segments:
         self._frames: dict[Bytes, Bytes] = {}
         self._frames_until = 128
 
-    def append(self, data: Bytes) -> Bytes:
-        """Frame one entry with `data` bytes of data at the next raft index; returns its bytes. `commit` writes them."""
-        self.index += 1
-        if self.index >= self._frames_until:
+    def append(self, entries: Sequence[Framed], by_writer: list[Bytes]) -> Bytes:
+        """Frame entries at the next raft indices: their bytes, which also count for their writers. `write` writes them."""
+        size = 0
+        last = self.index + len(entries)
+        if last >= self._frames_until:  # the index's varint gets longer on the way
+            for entry in entries:
+                self.index += 1
+                frame = entry_frame(entry.data, self.index)
+                size += frame
+                by_writer[entry.writer] += frame
             self._frames.clear()
             self._frames_until <<= 7
-        frame = self._frames.get(data)
-        if frame is None:
-            frame = self._frames[data] = entry_frame(data, self.index)
-        return frame
+            return size
+        self.index = last
+        frames = self._frames
+        for entry in entries:
+            data = entry.data
+            frame = frames.get(data, 0)
+            if not frame:
+                frame = frames[data] = entry_frame(data, last)
+            size += frame
+            by_writer[entry.writer] += frame
+        return size
 
     def write(self, size: Bytes) -> bool:
         """Write `size` bytes of frames; true when the segment must be cut after this save."""

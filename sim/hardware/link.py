@@ -1,23 +1,20 @@
-"""A network path between two processes: how long one message takes."""
+"""A network path between two processes: how long one message takes.
+
+Simplified: messages of a stream are kept in order by who receives them; loss and partitions are not modelled yet.
+"""
 
 from __future__ import annotations
 
-from sim.streams import Delays
+from collections.abc import Callable
+from itertools import repeat
+
+from sim import distributions
+from sim.streams import Delays, Stream
 from sim.units import Nanoseconds
 
 
-class Link:
-    """One direction of a path: half the round trip, plus jitter drawn from its own stream. All in nanoseconds.
-
-    Simplified: messages of a stream are kept in order by who receives them; loss and partitions are not modelled yet.
-    """
-
-    __slots__ = ("_base", "_jitter")
-
-    def __init__(self, rtt: Nanoseconds, jitter: Delays | None = None):
-        self._base = rtt // 2
-        self._jitter = None if jitter is None else jitter.draw
-
-    def delay(self) -> Nanoseconds:
-        """Time that the next message is under way."""
-        return self._base if self._jitter is None else self._base + self._jitter()
+def one_way(rtt: Nanoseconds, jitter: Nanoseconds, stream: Stream) -> Callable[[], Nanoseconds]:
+    """Draws the time that the next message is under way: half the round trip and an exponential delay of mean `jitter` / 2, ns."""
+    if not jitter:
+        return repeat(rtt // 2).__next__
+    return Delays(stream, rtt // 2 + distributions.exponential(jitter / 2)).draw

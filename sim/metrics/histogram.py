@@ -64,7 +64,10 @@ class Histogram:
             self.windows[-1].record(values)
 
     def buckets(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Indices of the buckets that are not empty (-1: zero), and their counts. Settles the sums too: call it before reading them."""
+        """Indices of the buckets that are not empty (-1:
+
+        zero), and their counts. Settles the sums too: call it before reading them.
+        """
         self._settle()
         found = np.flatnonzero(self.counts)
         return found - 1, self.counts[found]

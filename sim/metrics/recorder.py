@@ -119,13 +119,13 @@ class Recorder:
             ("etcd.backend_commit_seconds", backend.commits),
             ("etcd.compaction_seconds", backend.compactions),
             ("etcd.compaction_pause_seconds", backend.turns),
-            ("etcd.commit_seconds", world.leader.commits),
         ):
             histograms[name].record(journal.take(now)[1])
         self.removed += int(backend.removed.take(now)[1].sum())
         _forget(backend.database, now)
         samples = world.samples
         for name, values in (
+            ("etcd.commit_seconds", world.leader.commit_waits),
             ("etcd.request_seconds", samples.etcd_requests),
             ("etcd.request_seconds", world.client_latencies),
             ("apiserver.request_seconds", samples.api_requests),

@@ -17,8 +17,9 @@ Process = Generator[Any, Any, None]
 
 
 def heartbeat(
-    env: Clock, client: RestClient, call: Call, shape: Shape, key: Hashable, every: Nanoseconds, phase: Nanoseconds, after_answer: bool
-) -> Process:
+    env: Clock, client: RestClient, call: Call, shape: Shape, key: Hashable, every: Nanoseconds, phase: Nanoseconds,
+    after_answer: bool,
+) -> Process:  # fmt: skip
     """Write one object again and again: a node's lease or status, an elected leader's lease.
 
     after_answer: the period counts from the answer (leader election: period = retry period + latency), else from the start.
@@ -96,7 +97,7 @@ class Lessor:
         due = -(-self._expiries[0][0] // self.INTERVAL) * self.INTERVAL
         self._alarm.arm(max(0, due - self._env._now))
 
-    def _look(self) -> None:
+    def _look(self, _alarm: Alarm) -> None:
         now: Nanoseconds = self._env._now
         expired = [entry for entry in self._expiries[: self.ROUND] if entry[0] <= now]
         del self._expiries[: len(expired)]

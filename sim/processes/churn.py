@@ -3,8 +3,9 @@
     delete    deletionTimestamp (update) . kubelet: terminated (status) . grace 0 (update) and delete
     create    create . bind (update) . kubelet: status, twice
 
-Sources: facts of the API server's delete path (pkg/registry/rest/delete.go) and of the kubelet (pkg/kubelet/status); the pauses between
-the steps are assumed. Which pod goes is the oldest; the calendar is drawn in the time domain, the same for every variant.
+Sources: facts of the API server's delete path (pkg/registry/rest/delete.go) and of the kubelet (pkg/kubelet/status); the
+pauses between the steps are assumed. Which pod goes is the oldest; the calendar is drawn in the time domain, the same for
+every variant.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ class PodChurn:
     """
 
     def __init__(
-        self, env: Clock, client: RestClient, call: Callable[[], Call], pod: Shape, event: Shape | None, leases: SharedLeases | None,
-        pods: list[ObjectKey], events_per_pod: int, gap: Callable[[], Nanoseconds],
+        self, env: Clock, client: RestClient, call: Callable[[], Call], pod: Shape, event: Shape | None,
+        leases: SharedLeases | None, pods: list[ObjectKey], events_per_pod: int, gap: Callable[[], Nanoseconds],
     ):  # fmt: skip
         self._env, self._client, self._call = env, client, call
         self._pod, self._event, self._leases = pod, event, leases

@@ -14,8 +14,9 @@ Process = Generator[Any, Any, None]
 
 
 def closed_loop(
-    env: Clock, call: Call, shape: Shape, think: Callable[[], Nanoseconds], way: Nanoseconds, request: Nanoseconds, latencies: list[int]
-) -> Process:
+    env: Clock, call: Call, shape: Shape, think: Callable[[], Nanoseconds], way: Nanoseconds, request: Nanoseconds,
+    latencies: list[int],
+) -> Process:  # fmt: skip
     """One client: think, put a key that never existed, take the answer. way: one way to etcd; request: its gRPC goroutine, ns."""
     call.op, call.shape, call.data = Op.PUT_ONCE, shape, shape.put_data
     while True:

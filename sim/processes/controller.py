@@ -41,35 +41,38 @@ class Tally:
 
 
 def reconcile_worker(
-    env: Clock, queue: Workplace, reconciler: Reconciler, tally: Tally, every: Nanoseconds, max_retries: int | None
+    env: Clock, place: Workplace, reconciler: Reconciler, tally: Tally, every: Nanoseconds, max_retries: int | None
 ) -> Generator[Any, Any, None]:
     """One reconcile goroutine: take a key, reconcile it, decide when it comes back. The re-add comes before Done."""
-    wake = Wake(env)
-    call = reconciler.call()
+    queue = place.queue
+    get, done, forget, priority_of = queue.get, queue.done, queue.forget, queue.priority_of
+    wake, call = Wake(env), reconciler.call()
     while True:
-        key = queue.get()
+        key = get(env._now)
         while key is None:
-            yield queue.idle(wake)
-            key = queue.get()
+            yield place.idle(wake)
+            key = get(env._now)
         tally.busy += 1
         if tally.busy > tally.busy_max:
             tally.busy_max = tally.busy
         result = yield from reconciler.reconcile(call, key)
         tally.busy -= 1
         tally.reconciles += 1
+        now = env._now
         if result is Result.REQUEUE_AFTER:
-            queue.queue.forget(key)
-            queue.add_after(key, every, queue.queue.priority_of(key))
+            forget(key)
+            place.add_after(now, key, every, priority_of(key))
         elif result is Result.DONE:
-            queue.queue.forget(key)
+            forget(key)
         else:
             tally.errors += 1
-            if max_retries is not None and queue.queue.num_requeues(key) >= max_retries:
-                queue.queue.forget(key)
+            if max_retries is not None and queue.num_requeues(key) >= max_retries:
+                forget(key)
                 tally.dropped += 1
             else:
-                queue.add_rate_limited(key, queue.queue.priority_of(key))
-        queue.done(key)
+                place.add_rate_limited(now, key, priority_of(key))
+        if done(now, key):
+            place.rouse()
 
 
 class Reconciler:
@@ -98,10 +101,13 @@ class Reconciler:
         return Result.DONE if found is Found.ABSENT else self._seen
 
 
-def enqueue_on(informer: SharedInformer, queue: Workplace) -> None:
-    """Add an object's key for each of its events; low priority for the initial list and for what did not change (handler.LowPriority)."""
+def enqueue_on(informer: SharedInformer, place: Workplace) -> None:
+    """Add an object's key for each of its events;
+
+    low priority for the initial list and for what did not change (handler.LowPriority).
+    """
 
     def handle(notification: Notification) -> None:
-        queue.add(notification.key, LOW_PRIORITY if notification.initial or notification.unchanged else 0)
+        place.add(notification.key, LOW_PRIORITY if notification.initial or notification.unchanged else 0)
 
     informer.handlers.append(handle)

@@ -18,20 +18,20 @@ from sim.units import Nanoseconds
 class Clock(Environment):
     """A SimPy environment whose time is whole nanoseconds."""
 
-    _now: Nanoseconds  # type: ignore[assignment]  # SimPy allows floats too
+    _now: Nanoseconds
 
     def __init__(self) -> None:
         super().__init__(0)
 
 
 class Alarm(Event):
-    """Rings once each time it is armed: calls `ring()` at that time."""
+    """Rings once each time it is armed: calls `ring(alarm)` at that time."""
 
-    def __init__(self, env: Clock, ring: Callable[[], None]):
+    def __init__(self, env: Clock, ring: Callable[[Any], None]):
         super().__init__(env)
         self.env: Clock = env
         self._ok, self._value = True, None
-        self._ring: list[Callable[[Any], None]] = [lambda _event: ring()]
+        self._ring: list[Callable[[Any], None]] = [ring]
         self.callbacks: list[Callable[[Any], None]] | None = None  # type: ignore[assignment]  # None: not armed
 
     @property
@@ -51,15 +51,16 @@ class Call(Event):
     It is also the entry in the log (see `sim.etcd.request.Entry`). A call that times out is answered early; the log then
     keeps a `Ghost` in its place, because a proposal is not withdrawn.
 
-    data: bytes of the raft entry's data. expected: mod revision that the transaction compares with, or of a compaction.
-    Times in nanoseconds: `since` when the client sent it, `arrives` at etcd, `handed` to the applier, `done` there, `answered` on etcd's side.
+    data: bytes of the raft entry's data. expected: mod revision that the transaction compares with, or of a compaction. Times
+    in nanoseconds: `since` when the client sent it, `arrives` at etcd, `handed` to the applier, `done` there, `answered` on
+    etcd's side.
     """
 
     def __init__(self, env: Clock, propose: Callable[[Call], None], writer: int):
         super().__init__(env)
         self.env: Clock = env
         self._ok, self._value = True, None
-        self._arrival = Alarm(env, lambda: propose(self))
+        self._arrival = Alarm(env, lambda _alarm: propose(self))
         self.writer = writer
         self.op = Op.CREATE_ONCE
         self.shape: Shape = NOTHING

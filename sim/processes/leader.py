@@ -7,12 +7,14 @@
 Three things can happen: a request arrives, a save ends, a commit surfaces. Everything else (followers, applier, lock, disk) is a
 station and is computed. The request timeout is one alarm for the oldest request without an answer.
 
-Sources: etcd server/etcdserver/raft.go (start), server/etcdserver/v3_server.go (processInternalRaftRequestOnce), api/v3rpc/quota.go.
-Simplified: the lead never changes; messages are not limited in size; followers learn of a commit without cost.
+Sources: etcd server/etcdserver/raft.go (start), server/etcdserver/v3_server.go (processInternalRaftRequestOnce),
+api/v3rpc/quota.go. Simplified: the lead never changes; messages are not limited in size; followers learn of a commit without
+cost.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +29,8 @@ from sim.hardware.disk import Disk
 from sim.processes.events import Alarm, Call, Clock, Ghost
 from sim.units import SECOND, Bytes, Nanoseconds
 
+MAX_REQUEST: Final[Bytes] = 1_572_864
+"""Largest request that etcd takes (embed/config.go DefaultMaxRequestBytes)."""
 PUT_OVERHEAD: Final[Bytes] = 256
 """What the quota check adds to a put's key and value (server/storage/quota.go kvOverhead)."""
 _GROWS: Final = frozenset({Op.CREATE_ONCE, Op.PUT_ONCE, Op.CREATE, Op.UPDATE, Op.PUT, Op.LEASE_GRANT})
@@ -66,9 +70,11 @@ class Leader:
         self._overdue = Alarm(env, self._expire)
         self.log = wal.Segments(rules.segment)
         self.saves = Journal(1)  # duration of the fdatasyncs of a save
-        self.commits = Journal(1)  # from proposal to hand-over
+        self.commit_waits: list[Nanoseconds] = []  # from proposal to hand-over
         self.batches = self.entries = 0
         self.bytes_by_writer = [0] * writers
+        # The file that is computed ahead is never smaller than the one of now: far from the quota nothing has to be looked up.
+        self._tight: float = math.inf if rules.quota is None else rules.quota - 2 * MAX_REQUEST
         self.no_space = False
         self.failed = 0
         self.refused = {Outcome.NO_SPACE: 0, Outcome.TOO_MANY_REQUESTS: 0}
@@ -77,7 +83,7 @@ class Leader:
         """A request arrives: refused at once, or in the next batch."""
         env, rules, backend = self._env, self._rules, self._backend
         now: Nanoseconds = env._now
-        if (rules.quota is not None and not self._fits(call, now)) or len(backend.applied.times) > rules.max_gap:
+        if backend.size > self._tight or len(backend.applied.times) > rules.max_gap:
             outcome = self._refusal(call, now)
             if outcome is not None:
                 self.refused[outcome] += 1
@@ -91,11 +97,6 @@ class Leader:
             self._turn()
         elif not self._save_ended.armed:
             self._save_ended.arm(self._busy_until - now)
-
-    def _fits(self, call: Call, now: Nanoseconds) -> bool:
-        """Whether the quota surely allows the request: the file that is computed ahead is never smaller than the one of now."""
-        cost = PUT_OVERHEAD + call.shape.key_bytes + call.shape.value_bytes
-        return not self.no_space and self._backend.pages.bytes_total + cost < (self._rules.quota or 0)
 
     def _refusal(self, call: Call, now: Nanoseconds) -> Outcome | None:
         backend, rules = self._backend, self._rules
@@ -113,7 +114,7 @@ class Leader:
             self._incident(now, "quota", f"NOSPACE alarm: the database of {size:,} bytes has reached the quota; writes are refused")
         return Outcome.NO_SPACE
 
-    def _turn(self) -> None:
+    def _turn(self, _alarm: Alarm | None = None) -> None:
         """One Ready, if the loop is free now; else it comes at the end of the save."""
         env = self._env
         now: Nanoseconds = env._now
@@ -130,24 +131,19 @@ class Leader:
         batch = self._inbox
         if batch:
             self._inbox = []
-            log, by_writer = self.log, self.bytes_by_writer
-            size = 0
-            for entry in batch:
-                frame = log.append(entry.data)
-                size += frame
-                by_writer[entry.writer] += frame
+            log = self.log
+            size = log.append(batch, self.bytes_by_writer)
             self.batches += 1
             self.entries += len(batch)
             sent = now + rules.ready + rules.entry * len(batch)
             acks = [follower.append(sent, size) for follower in self._followers]  # sent before our own save
             cut = log.write(size + wal.HARD_STATE_FRAME if commits else size)
-            saved = self._save(sent, size, cut)
+            committed = saved = self._save(sent, size, cut)
             if acks:
                 acks.sort()
                 quorum = acks[self._quorum_ack]
-                committed = quorum if quorum > saved else saved
-            else:
-                committed = saved
+                if quorum > saved:
+                    committed = quorum
             in_flight.append((committed, batch))
             self._busy_until = saved
         elif commits:
@@ -159,7 +155,10 @@ class Leader:
             self._committed.arm((surfaces if surfaces > self._busy_until else self._busy_until) - now)
 
     def _save(self, starts: Nanoseconds, size: Bytes, cut: bool) -> Nanoseconds:
-        """Write and fdatasync a batch; a segment cut costs an fdatasync of the old file, one of the new and one of the directory."""
+        """Write and fdatasync a batch;
+
+        a segment cut costs an fdatasync of the old file, one of the new and one of the directory.
+        """
         ends = self._disk.sync(starts, size)
         times, durations = self.saves.times, self.saves.columns[0]
         times.append(ends)
@@ -174,9 +173,8 @@ class Leader:
     def _hand_over(self, now: Nanoseconds, batch: list[Call | Ghost]) -> None:
         self._backend.hand_over(now, batch)
         timeout = self._rules.request_timeout
-        times, waits = self.commits.times, self.commits.columns[0]
+        waits = self.commit_waits
         for entry in batch:
-            times.append(now)
             waits.append(now - entry.arrives)
             if entry.op > Op.PUT_ONCE:
                 self._applied(entry)
@@ -192,7 +190,7 @@ class Leader:
             entry.outcome = Outcome.TIMEOUT
             entry.answer(now, at)
 
-    def _expire(self) -> None:
+    def _expire(self, _alarm: Alarm) -> None:
         """Tell the callers of requests that wait too long; their entries stay in the log."""
         now: Nanoseconds = self._env._now
         timeout = self._rules.request_timeout

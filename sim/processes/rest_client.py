@@ -102,7 +102,7 @@ class RestClient:
         self.received(call)
 
     def create_leased(self, call: Call, shape: Shape, leases: SharedLeases) -> Requests:
-        """Create an object with a time to live under a fresh name (an Event), attached to a lease that is shared or granted first."""
+        """Create an object with a time to live under a fresh name (an Event), on a lease that is shared or granted first."""
         env = self._env
         while leases.granting is not None:
             yield leases.granting

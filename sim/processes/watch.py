@@ -1,7 +1,7 @@
 """The watch: each write of a named object reaches the API server's cache, and from there the informers that asked for it.
 
-Events of one API server arrive in the order of their revisions. Source: apiserver pkg/storage/cacher. Simplified: watches never break, never fall
-behind and need no relist; what nobody watches is counted, not delivered.
+Events of one API server arrive in the order of their revisions. Source: apiserver pkg/storage/cacher. Simplified: watches
+never break, never fall behind and need no relist; what nobody watches is counted, not delivered.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class WatchHub:
                     self._deliver(WatchEvent(kind, key, entry.revision), entry.done, arrives + self._to_client, receive)
 
     def _deliver(self, event: WatchEvent, happened: Nanoseconds, at: Nanoseconds, receive: Callable[[WatchEvent], None]) -> None:
-        def ring() -> None:
+        def ring(_alarm: Alarm) -> None:
             self.sent += 1
             self.lags.append(at - happened)
             receive(event)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Hashable
+
+from simpy.events import Event
 
 from sim.clientgo.queue_interface import WorkQueue
 from sim.hardware.disk import NEVER
@@ -11,74 +12,69 @@ from sim.processes.events import Alarm, Clock
 from sim.units import Nanoseconds
 
 
-class Wake(Alarm):
-    """What an idle worker yields. Re-armable, and it resumes the process that waits for it."""
+class Wake(Event):
+    """What an idle worker yields. Re-armable: only that worker ever waits for it."""
 
     def __init__(self, env: Clock):
-        super().__init__(env, lambda: None)
+        super().__init__(env)
+        self._ok, self._value = True, None
 
     def sleep(self) -> Wake:
-        """Get ready to be waited for."""
+        """Get ready to be waited for; yield the result."""
         self.callbacks = []
         return self
 
     def rouse(self) -> None:
-        """Resume the waiting process now."""
+        """Let the waiting worker go on as soon as whoever calls has come to rest."""
         self.env.schedule(self)
+
+    def resume(self) -> None:
+        """Let the waiting worker go on at once: for callers that are not processes themselves. Saves an event."""
+        callbacks, self.callbacks = self.callbacks, None  # type: ignore[assignment]  # as SimPy marks what it has processed
+        for callback in callbacks:
+            callback(self)
 
 
 class Workplace:
-    """The queue as its workers and event handlers use it, at the time of the environment."""
+    """A queue with the workers who wait at it."""
 
     def __init__(self, env: Clock, queue: WorkQueue):
         self._env, self.queue = env, queue
-        self._idle: deque[Wake] = deque()
+        self._idle: list[Wake] = []  # the last to come is the first to go: who works does not matter, and its memory is warm
         self._alarm = Alarm(env, self._ring)
         self._rings_at: Nanoseconds = NEVER
         self.depth_max = 0
 
-    def get(self) -> Hashable | None:
-        """The next key, or None: then yield `idle` and ask again."""
-        return self.queue.get(self._env._now)
-
     def idle(self, wake: Wake) -> Wake:
-        """Wait for work: yield the result."""
+        """Nothing to do: yield the result, and ask the queue again."""
         self._idle.append(wake)
         return wake.sleep()
 
     def add(self, key: Hashable, priority: int = 0) -> None:
         """An event handler's add."""
         if self.queue.add(self._env._now, key, priority):
-            self._rouse(1)
+            self.rouse()
 
-    def add_after(self, key: Hashable, delay: Nanoseconds, priority: int = 0) -> None:
+    def add_after(self, now: Nanoseconds, key: Hashable, delay: Nanoseconds, priority: int = 0) -> None:
         """Add when `delay` has passed."""
-        now = self._env._now
         if self.queue.add_after(now, key, delay, priority):
-            self._rouse(1)
+            self.rouse()
         elif now + delay < self._rings_at:
             self._rearm(now)
 
-    def add_rate_limited(self, key: Hashable, priority: int = 0) -> None:
+    def add_rate_limited(self, now: Nanoseconds, key: Hashable, priority: int = 0) -> None:
         """Add when the limiter says so."""
-        now = self._env._now
         if self.queue.add_rate_limited(now, key, priority):
-            self._rouse(1)
+            self.rouse()
         self._rearm(now)
 
-    def done(self, key: Hashable) -> None:
-        """A worker lets go of a key."""
-        if self.queue.done(self._env._now, key):
-            self._rouse(1)
-
-    def _rouse(self, count: int) -> None:
+    def rouse(self) -> None:
+        """A key is ready: wake one idle worker, if there is one."""
         depth = len(self.queue)
         if depth > self.depth_max:
             self.depth_max = depth
-        idle = self._idle
-        while count and idle:
-            idle.popleft().rouse()
-            count -= 1
+        if self._idle:
+            self._idle.pop().rouse()
 
     def _rearm(self, now: Nanoseconds) -> None:
         due = self.queue.next_due()
@@ -89,12 +85,18 @@ class Workplace:
         self._rings_at = due
         self._alarm.arm(max(0, due - now))
 
-    def _ring(self) -> None:
+    def _ring(self, _alarm: Alarm) -> None:
         now = self._env._now
         if now < self._rings_at:
             return
         self._rings_at = NEVER
         ready = self.queue.advance(now)
-        if ready:
-            self._rouse(ready)
         self._rearm(now)
+        if ready:
+            depth = len(self.queue)
+            if depth > self.depth_max:
+                self.depth_max = depth
+            idle = self._idle
+            while ready and idle:
+                idle.pop().resume()
+                ready -= 1

@@ -286,20 +286,18 @@ def _time_axis(axes: Axes, horizon_seconds: float) -> None:
 
 def _end_labels(axes: Axes, ends: Sequence[tuple[Line, str, str]]) -> None:
     """The last value of each line beside it, pushed apart where they would cover each other."""
-    axes.figure.canvas.draw()  # the limits and scales decide where the ends are
-    points = axes.figure.dpi / 72
-    placed: list[tuple[float, float, str, str]] = []
-    for (_, values), colour, said in ends:
-        height = float(axes.transData.transform((0, max(_last(values), _FLOOR_SECONDS)))[1])
-        placed.append((height, height, colour, said))
-    placed.sort(key=lambda one: one[0])
+    axes.get_ylim()  # settles the limits, which decide where the ends are
+    box = axes.get_window_extent()
+    gap = _LABEL_GAP * axes.figure.dpi / 72 / box.height
+    heights = [
+        (float(axes.transData.transform((0, max(_last(values), _FLOOR_SECONDS)))[1]) - box.y0) / box.height
+        for (_, values), _, _ in ends
+    ]
     lowest = -math.inf
-    for height, _, colour, said in placed:
-        shown = max(height, lowest + _LABEL_GAP * points)
-        lowest = shown
-        right = float(axes.transAxes.transform((1, 0))[0])
+    for height, (_, colour, said) in sorted(zip(heights, ends, strict=True), key=lambda one: one[0]):
+        lowest = max(height, lowest + gap)
         axes.annotate(
-            said, (right, shown), xycoords="figure pixels", xytext=(5, 0), textcoords="offset points", color=colour,
+            said, (1, lowest), xycoords="axes fraction", xytext=(5, 0), textcoords="offset points", color=colour,
             fontsize=9.5, fontweight="bold", va="center", annotation_clip=False,
         )  # fmt: skip
 

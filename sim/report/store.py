@@ -78,8 +78,6 @@ def save(runs: Runs, directory: Path) -> Path:
 
 def load(directory: Path) -> Runs:
     """See `Runs.load`."""
-    if not directory.is_dir():
-        raise InputError(f"{directory} is not a directory")
     summary = read_summary(directory)
     incidents = _json(directory / "incidents.json")
     scenario = read_scenario(directory)
@@ -108,8 +106,10 @@ def load(directory: Path) -> Runs:
 
 def read_summary(directory: Path) -> dict[str, Any]:
     """The object of summary.json, checked to be one of ours. Raises InputError."""
+    if not directory.is_dir():
+        raise InputError(f"{directory} is not a directory")
     path = directory / "summary.json"
-    if directory.is_dir() and not path.is_file():
+    if not path.is_file():
         raise InputError(f"{directory} is not a result of etcdsim: it has no summary.json")
     summary = _json(path)
     with _names(path):

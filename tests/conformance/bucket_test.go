@@ -34,12 +34,33 @@ func limit(r any) rate.Limit {
 	return rate.Limit(r.(float64))
 }
 
+// undone reserves a bucket's last tokens and one more, then cancels that and the first of them: what a cancellation
+// gives back depends on whether the one before it moved the time of the last event.
+func undone(r *trace, limiter *rate.Limiter, reservations []*rate.Reservation) []*rate.Reservation {
+	r.sleep(time.Minute)
+	first := len(reservations)
+	for range limiter.Burst() + 1 {
+		reservation := limiter.Reserve()
+		reservations = append(reservations, reservation)
+		r.call("reserve", nil, object{"ok": reservation.OK(), "delay_ns": reservation.Delay()})
+	}
+	for _, i := range []int{len(reservations) - 1, first} {
+		reservations[i].Cancel()
+		r.call("cancel", []any{i}, nil)
+	}
+	r.call("tokens", nil, object{"tokens": limiter.Tokens()})
+	return reservations
+}
+
 // bucketScript drives a limiter into debt and out of it, cancels old and new reservations, changes rate and burst on the way.
 func bucketScript(r *trace, limiter *rate.Limiter, most int, cancels float64, calls int) {
 	var reservations []*rate.Reservation
 	greed := min(most, 3)
 	for r.calls < calls {
 		r.sleep(r.pause(48 * time.Hour))
+		if r.chance(0.01) && limiter.Burst() < 10 {
+			reservations = undone(r, limiter, reservations)
+		}
 		if r.chance(0.01) {
 			greed = max(1, most/pick(r.random, 1, 1, 3, 10))
 		}

@@ -129,10 +129,18 @@ func fifoScript(r *trace, pool []*corev1.Pod, q fifo, length reflect.Value, call
 		more["len"] = length.Len()
 		return more
 	}
-	if r.chance(0.5) { // an informer starts with a list
+	pop := func() {
+		popped := must(q.Pop(func(any, bool) error { return nil }))
+		r.call("pop", nil, answer(tell(popped.(cache.Deltas))))
+	}
+	if r.chance(0.7) { // an informer starts with a list, and has synced when that has been popped
 		list, content := someOf(r, pool)
 		check(q.Replace(list, r.version()))
 		r.call("replace", []any{content}, answer(nil))
+		for length.Len() > 0 && r.chance(0.95) {
+			pop()
+			r.call("has_synced", nil, answer(object{"ok": q.HasSynced()}))
+		}
 	}
 	lag := 0.45
 	for r.calls < calls {
@@ -144,21 +152,24 @@ func fifoScript(r *trace, pool []*corev1.Pod, q fifo, length reflect.Value, call
 		}
 		pod := touched(r, pick(r.random, pool...))
 		switch roll := r.Float64(); {
-		case roll < 0.08 || r.calls < 60 && r.chance(0.4):
+		case roll < 0.08:
 			r.call("has_synced", nil, answer(object{"ok": q.HasSynced()}))
 		case roll < lag:
-			if batches, ok := q.(cache.QueueWithBatch); ok && length.Len() > 0 && r.chance(0.3) {
+			// PopBatch is there from client-go 0.35 on.
+			if batches := reflect.ValueOf(q).MethodByName("PopBatch"); batches.IsValid() && length.Len() > 0 && r.chance(0.3) {
 				var told []object
-				check(batches.PopBatch(func(batch []cache.Delta, _ bool) error {
+				process := func(batch []cache.Delta, _ bool) error {
 					for _, delta := range batch {
 						told = append(told, tell(cache.Deltas{delta}))
 					}
 					return nil
-				}))
+				}
+				single := func(popped any, _ bool) error { return process(popped.(cache.Deltas), false) }
+				arguments := []reflect.Value{reflect.ValueOf(process), reflect.ValueOf(single)}
+				batches.Call(arguments[:batches.Type().NumIn()])
 				r.call("pop_batch", nil, answer(object{"batch": told}))
 			} else if length.Len() > 0 {
-				popped := must(q.Pop(func(any, bool) error { return nil }))
-				r.call("pop", nil, answer(tell(popped.(cache.Deltas))))
+				pop()
 			}
 		case roll < lag+0.02:
 			list, content := someOf(r, pool)

@@ -18,7 +18,10 @@ const (
 	controllerRuntime = "sigs.k8s.io/controller-runtime"
 )
 
-var out = flag.String("out", "", "folder for the traces, one subfolder a mechanism; empty: record nothing")
+var (
+	out    = flag.String("out", "", "folder for the traces, one subfolder a mechanism; empty: record nothing")
+	module = flag.String("module", "go.mod", "the module file that this was built with: its versions go into the headers")
+)
 
 func TestRecord(t *testing.T) {
 	if *out == "" {

@@ -103,7 +103,7 @@ func (r *trace) sleep(delay time.Duration) {
 
 // version of a module that this test is built with: what go.mod requires.
 func version(t *testing.T, module string) string {
-	text, err := os.ReadFile("go.mod")
+	text, err := os.ReadFile(*module)
 	if err != nil {
 		t.Fatal(err)
 	}

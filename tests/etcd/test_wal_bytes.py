@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -141,14 +143,34 @@ def test_known_frames(request_size: int, frame: int) -> None:
     assert wal.entry_frame(wal.proposal(request_size), index=5_000) == frame
 
 
+@dataclass
+class Entry:
+    data: int
+    writer: int
+
+
 def test_segments_add_up() -> None:
+    """Batches of any size, across the indices at which the varint grows: each entry counts as if framed alone."""
     segments = wal.Segments()
-    data = wal.proposal(wal.put(27, 1_024))
-    written, cuts = 0, 0
-    for _ in range(130_000):
-        size = segments.append(data) + wal.HARD_STATE_FRAME
-        assert size == wal.entry_frame(data, segments.index) + wal.HARD_STATE_FRAME
-        written += size
-        cuts += segments.write(size)
-    assert cuts == segments.segments - 1 == 2
-    assert segments.written == written + cuts * wal.SEGMENT_HEAD
+    draw = random.Random(1)
+    by_writer, expected = [0, 0, 0], [0, 0, 0]
+    while segments.index < 40_000:
+        batch = [
+            Entry(wal.proposal(wal.put(27, draw.choice([0, 100, 4_000]))), draw.randrange(3))
+            for _ in range(draw.randint(1, 40))
+        ]
+        for index, entry in enumerate(batch, segments.index + 1):
+            expected[entry.writer] += wal.entry_frame(entry.data, index)
+        before = sum(by_writer)
+        size = segments.append(batch, by_writer)
+        assert size == sum(by_writer) - before
+    assert by_writer == expected
+
+
+def test_a_segment_is_cut_after_the_save_that_fills_it() -> None:
+    segments = wal.Segments()
+    size = 1_000_000
+    cut_after = [number for number in range(1, 131) if segments.write(size)]
+    assert cut_after == [64, 128]
+    assert segments.offset == wal.SEGMENT_HEAD + 2 * size
+    assert segments.written == 130 * size + 2 * wal.SEGMENT_HEAD

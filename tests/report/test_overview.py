@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pandas as pd
 import pytest
@@ -37,7 +38,21 @@ def test_end_labels_do_not_cover_each_other() -> None:
     labels = [text for text in figure.axes[-1].texts if text.get_text().startswith("p")]
     heights = sorted(text.get_window_extent().y0 for text in labels)
     assert len(labels) == 4
-    assert all(above - below > 10 for below, above in zip(heights, heights[1:], strict=False))
+    assert all(above - below > 10 for below, above in pairwise(heights))
+
+
+def test_labels_stay_beside_their_lines_at_any_resolution() -> None:
+    """A notebook draws at a resolution of its own."""
+    places = []
+    for dpi in (50, 300):
+        figure = overview(runs())
+        figure.set_dpi(dpi)
+        axes = figure.axes[0]
+        (label,) = [text for text in axes.texts if text.get_text() == "2.36 M"]
+        box, end = label.get_window_extent(), axes.transData.transform((24, 2.36e6))
+        assert box.y0 < end[1] < box.y1
+        places.append(box.y0 / figure.bbox.height)
+    assert places[0] == pytest.approx(places[1], abs=0.01)
 
 
 def test_a_quota_far_above_is_told_not_drawn() -> None:
