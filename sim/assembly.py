@@ -109,7 +109,7 @@ class World:
     followers: dict[str, Follower]
     servers: list[ApiServer]
     hubs: list[WatchHub]
-    samples: Samples
+    samples: list[Samples]
     controllers: list[RunningController]
     incidents: list[Incident]
     client_latencies: list[int]
@@ -124,7 +124,7 @@ class _Builder:
             "kube-apiserver", "etcd", "preloaded",
         ]  # fmt: skip
         self.incidents: list[Incident] = []
-        self.samples = Samples()
+        self.samples: list[Samples] = []
         self.hubs: list[WatchHub] = []
         self.lessor: background.Lessor | None = None
 
@@ -250,7 +250,9 @@ class _Builder:
         )  # fmt: skip
         lag = self.delays(declared_server.watch_lag, f"apiserver.{name}.watch", 256)
         self.hubs.append(WatchHub(self.env, cache, lag.draw, to_client))
-        return Gateway(self.env, server, self.leader.propose, self.samples)
+        samples = Samples(to_client)
+        self.samples.append(samples)
+        return Gateway(self.env, server, self.leader.propose, samples)
 
     def exists(self, key: ObjectKey, shape: Shape, writer: int) -> ObjectKey:
         """An object that is there before the start, and that every API server knows."""

@@ -37,6 +37,7 @@ from sim.clientgo.limiters import (
     priority_queue_rate_limiter,
 )
 from sim.clientgo.priority_queue import PriorityQueue
+from sim.clientgo.priority_queue_022 import PriorityQueue022
 from sim.clientgo.queue_metrics import UnfinishedWorkGauges
 from sim.clientgo.rate_limiting import RateLimitingQueue
 from sim.clientgo.real_fifo import RealFIFO
@@ -74,12 +75,13 @@ Operations = dict[str, Operation]
 
 
 class Config:
-    """A trace's settings by name.
+    """A trace's settings by name; spelling is forgiven (`base_ns` and `BaseNs` are one), unknown names are not.
 
-    Spelling is forgiven (`base_ns`, `BaseDelay` and `base` are one), unknown ones are not.
+    release: major and minor version of the library, where its behaviour has changed.
     """
 
-    def __init__(self, settings: Mapping[str, object]):
+    def __init__(self, settings: Mapping[str, object], release: tuple[int, int] = (0, 0)):
+        self.release = release
         self._settings = {_plain(name): value for name, value in settings.items()}
         self._names = {_plain(name): name for name in settings}
 
@@ -110,7 +112,7 @@ class Config:
 
     def copy(self) -> Config:
         """The same settings once more, none taken."""
-        return Config({self._names[plain]: value for plain, value in self._settings.items()})
+        return Config({self._names[plain]: value for plain, value in self._settings.items()}, self.release)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +240,8 @@ def _rate_limiting(config: Config) -> Operations:
 
 
 def _priority(config: Config) -> Operations:
-    return _queue_operations(PriorityQueue(_queue_limiter(config, priority_queue_rate_limiter())))
+    limiter = _queue_limiter(config, priority_queue_rate_limiter())
+    return _queue_operations(PriorityQueue022(limiter) if config.release < (0, 23) else PriorityQueue(limiter))
 
 
 def _queue_limiter(config: Config, default: RateLimiter) -> RateLimiter:
@@ -489,9 +492,9 @@ def _flag(value: object) -> bool:
 
 def _whole(value: object) -> int:
     if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise Malformed(f"{value!r} is not a whole number")
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not -(2**63) <= value < 2**63:
+        raise Malformed(f"{value!r} is not a whole number of 64 bits")
     return value
 
 

@@ -14,10 +14,15 @@ leaf of at most 4 elements is never cut. So how full leaves get depends on how m
 m = max(2, floor(3670 / e)) elements of e bytes; with one put per commit the right half of a cut keeps too much, and 1 KiB
 values take 2,068 bytes instead of 1,378.
 
-Invariants: live elements of all leaves = slots appended - slots freed; pages in use + free = high water; it never falls.
+Invariants: live elements of all leaves = slots appended - slots freed; every page below the high water belongs to a leaf,
+a branch, a root, to the runs given up last, or is free: in use + free = high water, which never falls.
+
+Simplified: the levels above the branches are numbers only (full but for the last page of each); no reader holds old pages
+back; the other buckets are one page, the leaf of the root.
 
 Sources: bbolt node.go (split, splitTwo, splitIndex, spill, rebalance), freelist_hmap.go, tx.go (Commit), db.go (allocate);
-etcd server/storage/backend/batch_tx.go (FillPercent 0.9 for sequential buckets). The small buckets are one page here.
+etcd server/storage/backend/batch_tx.go (FillPercent 0.9 for sequential buckets). Against files of etcd 3.5.1: equal to
+the page for new keys, within 1.5% after compaction, where bbolt itself is random (tests/etcd/test_bbolt_bytes.py).
 """
 
 from __future__ import annotations
@@ -213,19 +218,17 @@ class Pages:
         branch.remove(leaf)
         self.leaves -= 1
         self._soil(branch)
-        if branch.first:
-            self._starts[index] = branch.first[0]
+        self._starts[index] = branch.first[0]  # a branch is never left empty: it is merged long before
         if len(self._branches) == 1:
             if self.leaves == 1:
                 changed.add(branch.first[0])  # the tree is a single leaf again, which takes the place of its branch
             return
-        if PAGE_HEADER + BRANCH_ELEMENT * len(branch.first) > small and len(branch.first) > 2:
+        if PAGE_HEADER + BRANCH_ELEMENT * len(branch.first) > small:
             return
         left = max(index - 1, 0)
         gone = self._branches.pop(left + 1)
         del self._starts[left + 1]
         self._branches[left].absorb(gone)
-        self._starts[left] = self._branches[left].first[0]
         self._pending.append((gone.own, 1))
         gone.dirty = False
         self._soil(self._branches[left])
@@ -361,8 +364,11 @@ def split(sizes: Sequence[Bytes], fill: Bytes) -> list[tuple[int, int, Bytes]]:
     return leaves
 
 
-def _scattered(first: int) -> int:
-    return first * 2654435761 & 0xFFFFFFFF
+def _scattered(number: int) -> int:
+    """A number for another one, so that sorting by it leaves no order (the finaliser of MurmurHash3)."""
+    number = (number ^ number >> 16) * 0x85EBCA6B & 0xFFFFFFFF
+    number = (number ^ number >> 13) * 0xC2B2AE35 & 0xFFFFFFFF
+    return number ^ number >> 16
 
 
 class _Branch:
@@ -479,7 +485,6 @@ class _Spans:
         after = self._length_at.pop(start + length, None)
         if after is not None:
             self._by_length[after].remove(start + length)
-            del self._start_before[start + length + after]
             length += after
         self._add(start, length)
 

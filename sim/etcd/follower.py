@@ -18,25 +18,31 @@ from sim.units import Bytes, Nanoseconds
 
 
 class Follower:
-    """One follower's log. `there` and `back` draw the time of a message from and to the leader, nanoseconds."""
+    """One follower's log. `there` and `back` draw the time of a message from and to the leader, nanoseconds.
+
+    Each message brings its own three draws, there, fdatasync and back; a save takes that of the first message that rides in it.
+    """
 
     __slots__ = (
-        "_back", "_disk", "_last_ack", "_last_arrival", "_ns_per_byte", "_save_ends", "_save_starts", "_there", "saves", "written",
+        "_draws", "_durations", "_ends", "_last_ack", "_last_arrival", "_ns_per_byte", "_save_ends", "_save_starts", "_stalls",
+        "saves", "written",
     )  # fmt: skip
 
     def __init__(self, there: Callable[[], Nanoseconds], back: Callable[[], Nanoseconds], disk: Disk):
-        self._there, self._back, self._disk = there, back, disk.sync
-        self._ns_per_byte = disk.ns_per_byte
+        self._draws = zip(iter(there, None), iter(disk.draw, None), iter(back, None), strict=False).__next__
+        self._ns_per_byte, self._stalls = disk.ns_per_byte, disk.stalls
         self._last_arrival: Nanoseconds = 0
         self._save_starts: Nanoseconds = -1
         self._save_ends: Nanoseconds = 0
         self._last_ack: Nanoseconds = 0
         self.saves = Journal(1)  # duration
+        self._ends, self._durations = self.saves.times, self.saves.columns[0]
         self.written: Bytes = 0
 
     def append(self, sent: Nanoseconds, size: Bytes) -> Nanoseconds:
         """Time at which the leader has the acknowledgement of `size` bytes of entries that it sends at `sent`."""
-        arrived = sent + self._there()
+        there, fdatasync, back = self._draws()
+        arrived = sent + there
         if arrived < self._last_arrival:  # one stream: in order
             arrived = self._last_arrival
         self._last_arrival = arrived = arrived + int(size * self._ns_per_byte)
@@ -44,10 +50,13 @@ class Follower:
         ends = self._save_ends
         if arrived > self._save_starts:  # else it rides in the save already planned
             self._save_starts = starts = arrived if arrived > ends else ends
-            self._save_ends = ends = self._disk(starts, 0)
-            self.saves.times.append(ends)
-            self.saves.columns[0].append(ends - starts)
-        acked = ends + self._back()
+            ends = starts + fdatasync
+            if self._stalls is not None:
+                ends = self._stalls.finish(starts, ends)
+            self._save_ends = ends
+            self._ends.append(ends)
+            self._durations.append(ends - starts)
+        acked = ends + back
         if acked < self._last_ack:
             return self._last_ack
         self._last_ack = acked

@@ -53,14 +53,14 @@ class Disk:
     fdatasync: draws the time of a small write + fdatasync, nanoseconds; bandwidth: bytes per second.
     """
 
-    __slots__ = ("_draw", "_stalls", "ns_per_byte")
+    __slots__ = ("draw", "ns_per_byte", "stalls")
 
     def __init__(self, fdatasync: Callable[[], Nanoseconds], bandwidth: float, stalls: Stalls):
-        self._draw = fdatasync
+        self.draw = fdatasync
         self.ns_per_byte = SECOND / bandwidth
-        self._stalls = stalls if stalls.next_start(0) != NEVER else None
+        self.stalls = stalls if stalls.next_start(0) != NEVER else None
 
     def sync(self, at: Nanoseconds, size: Bytes) -> Nanoseconds:
         """Time at which `size` bytes written at `at` are durable."""
-        end = at + self._draw() + int(size * self.ns_per_byte)
-        return end if self._stalls is None else self._stalls.finish(at, end)
+        end = at + self.draw() + int(size * self.ns_per_byte)
+        return end if self.stalls is None else self.stalls.finish(at, end)

@@ -123,14 +123,19 @@ class Recorder:
             histograms[name].record(journal.take(now)[1])
         self.removed += int(backend.removed.take(now)[1].sum())
         _forget(backend.database, now)
-        samples = world.samples
+        for samples in world.samples:
+            at_server = np.array(samples.rest_requests, dtype=np.int64) - 2 * samples.to_client
+            histograms["apiserver.request_seconds"].record(at_server)
+            for name, values in (
+                ("etcd.request_seconds", samples.etcd_requests),
+                ("rest_client.request_seconds", samples.rest_requests),
+                ("rest_client.rate_limiter_seconds", samples.limiter_waits),
+            ):
+                histograms[name].record(values)
+                values.clear()
         for name, values in (
             ("etcd.commit_seconds", world.leader.commit_waits),
-            ("etcd.request_seconds", samples.etcd_requests),
             ("etcd.request_seconds", world.client_latencies),
-            ("apiserver.request_seconds", samples.api_requests),
-            ("rest_client.request_seconds", samples.rest_requests),
-            ("rest_client.rate_limiter_seconds", samples.limiter_waits),
             ("etcd.list_seconds", world.list_durations),
         ):
             histograms[name].record(values)

@@ -70,6 +70,7 @@ class Leader:
         self._overdue = Alarm(env, self._expire)
         self.log = wal.Segments(rules.segment)
         self.saves = Journal(1)  # duration of the fdatasyncs of a save
+        self._save_times, self._save_durations = self.saves.times, self.saves.columns[0]
         self.commit_waits: list[Nanoseconds] = []  # from proposal to hand-over
         self.batches = self.entries = 0
         self.bytes_by_writer = [0] * writers
@@ -131,14 +132,18 @@ class Leader:
         batch = self._inbox
         if batch:
             self._inbox = []
-            log = self.log
+            log, disk = self.log, self._disk
             size = log.append(batch, self.bytes_by_writer)
             self.batches += 1
             self.entries += len(batch)
             sent = now + rules.ready + rules.entry * len(batch)
             acks = [follower.append(sent, size) for follower in self._followers]  # sent before our own save
             cut = log.write(size + wal.HARD_STATE_FRAME if commits else size)
-            committed = saved = self._save(sent, size, cut)
+            committed = saved = disk.sync(sent, size)
+            self._save_times.append(saved)
+            self._save_durations.append(saved - sent)
+            if cut:
+                committed = saved = self._cut(saved)
             if acks:
                 acks.sort()
                 quorum = acks[self._quorum_ack]
@@ -154,21 +159,13 @@ class Leader:
             surfaces = in_flight[0][0]
             self._committed.arm((surfaces if surfaces > self._busy_until else self._busy_until) - now)
 
-    def _save(self, starts: Nanoseconds, size: Bytes, cut: bool) -> Nanoseconds:
-        """Write and fdatasync a batch;
-
-        a segment cut costs an fdatasync of the old file, one of the new and one of the directory.
-        """
-        ends = self._disk.sync(starts, size)
-        times, durations = self.saves.times, self.saves.columns[0]
-        times.append(ends)
-        durations.append(ends - starts)
-        if cut:
-            for _ in range(3):
-                starts, ends = ends, self._disk.sync(ends, 0)
-                times.append(ends)
-                durations.append(ends - starts)
-        return ends
+    def _cut(self, saved: Nanoseconds) -> Nanoseconds:
+        """A segment is cut: fdatasync of the old file, of the new one and of the directory; when that is done."""
+        for _ in range(3):
+            starts, saved = saved, self._disk.sync(saved, 0)
+            self._save_times.append(saved)
+            self._save_durations.append(saved - starts)
+        return saved
 
     def _hand_over(self, now: Nanoseconds, batch: list[Call | Ghost]) -> None:
         self._backend.hand_over(now, batch)

@@ -29,14 +29,17 @@ Requests = Generator[Any, Any, None]
 
 
 class Samples:
-    """Latencies of requests as they are answered, nanoseconds: plain lists that the recorder empties."""
+    """Latencies of requests as they are answered, nanoseconds: plain lists that the recorder empties.
 
-    __slots__ = ("api_requests", "etcd_requests", "limiter_waits", "rest_requests")
+    to_client: one way between the API server and its clients: what a client sees is the server's time and twice that.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("etcd_requests", "limiter_waits", "rest_requests", "to_client")
+
+    def __init__(self, to_client: Nanoseconds) -> None:
+        self.to_client = to_client
         self.rest_requests: list[int] = []
         self.limiter_waits: list[int] = []
-        self.api_requests: list[int] = []
         self.etcd_requests: list[int] = []
 
 
@@ -73,21 +76,29 @@ class RestClient:
         self._env, self._gateway, self._server, self._bucket = gateway.env, gateway, gateway.server, bucket
         self._samples = gateway.samples
         self._way_back = self._server.to_etcd + self._server.to_client
+        self._etcd_trip = 2 * self._server.to_etcd
+        self._rest_requests, self._etcd_requests = self._samples.rest_requests, self._samples.etcd_requests
         self.requests = 0
 
     def create_once(self, call: Call, shape: Shape, work: Nanoseconds = 0) -> Call:
         """Send a create under a fresh generated name, after `work` of the caller's own. Yield the result, then `received`."""
-        call.op, call.shape, call.key, call.lease, call.data = Op.CREATE_ONCE, shape, None, 0, shape.create_data
-        return self._send(call, work)
+        if call.shape is not shape or call.lease or call.op is not Op.CREATE_ONCE:
+            call.op, call.shape, call.key, call.lease, call.expected = Op.CREATE_ONCE, shape, None, 0, 0
+            call.data = shape.create_data
+        self.requests += 1
+        now, way_in = self._env._now, self._server.way_in()
+        if self._bucket is not None:
+            wait = self._bucket.reserve(now)
+            self._samples.limiter_waits.append(wait)
+            work += wait
+        call.since = now + work
+        return call.send(work + way_in, self._way_back)
 
     def received(self, call: Call) -> None:
         """The answer of `call` is here: observe it."""
-        samples, server = self._samples, self._server
-        took = self._env._now - call.since
-        samples.rest_requests.append(took)
-        samples.api_requests.append(took - 2 * server.to_client)
-        samples.etcd_requests.append(call.answered - call.arrives + 2 * server.to_etcd)
-        outcome = call.outcome
+        self._rest_requests.append(self._env._now - call.since)
+        self._etcd_requests.append(call.answered - call.arrives + self._etcd_trip)
+        outcome, server = call.outcome, self._server
         if outcome >= Outcome.CONFLICT:
             if outcome is Outcome.CONFLICT:
                 server.conflicts += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sim.clientgo.delaying import DelayingQueue
 from sim.clientgo.priority_queue import LOW_PRIORITY, PriorityQueue
+from sim.clientgo.priority_queue_022 import PriorityQueue022
 from sim.clientgo.queue_metrics import UnfinishedWorkGauges
 from sim.clientgo.workqueue import Queue
 from sim.units import MILLISECOND, SECOND
@@ -82,6 +83,17 @@ def test_a_retry_can_keep_the_priority_of_its_run() -> None:
     queue.advance(SECOND)
     assert [queue.get(SECOND), queue.get(SECOND)] == ["b", "a"]
     assert queue.priority_of("a") == LOW_PRIORITY
+
+
+def test_len_of_release_0_22_stops_at_the_first_key_that_is_not_ready() -> None:
+    for queue, length in ((PriorityQueue(), 2), (PriorityQueue022(), 1)):
+        queue.add(0, "urgent", 10)
+        queue.add_after(0, "later", SECOND, 5)
+        queue.add(0, "ready")
+        assert len(queue) == length
+        assert queue.next_due() == SECOND
+        assert queue.advance(SECOND) == 1
+        assert len(queue) == 3
 
 
 def test_pulling_a_key_forward_again_and_again_does_not_pile_up_entries() -> None:

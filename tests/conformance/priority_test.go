@@ -3,6 +3,7 @@ package conformance
 import (
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,6 +16,11 @@ import (
 const canary = "\x00canary"
 
 func recordPriorityQueues(t *testing.T) {
+	name := "priority-%02d"
+	early := strings.HasPrefix(version(t, controllerRuntime), "v0.22.")
+	if early {
+		name = "priority-0.22-%02d"
+	}
 	for i, limiter := range []object{
 		exponential(5*time.Millisecond, 1000*time.Second),
 		controllerDefault(),
@@ -28,19 +34,19 @@ func recordPriorityQueues(t *testing.T) {
 		s.idle = []time.Duration{time.Minute, time.Hour, 10 * time.Second, time.Hour, time.Minute, 5 * time.Second}[i]
 		s.stray = []float64{0, 0, 0, 0, 0.05, 0}[i]
 		s.stop = []string{"", "shut_down", "", "shut_down_with_drain", "", ""}[i]
-		record(t, "workqueue.priority", controllerRuntime, fmt.Sprintf("priority-%02d", i), uint64(600+i), config, func(r *trace) {
+		record(t, "workqueue.priority", controllerRuntime, fmt.Sprintf(name, i), uint64(600+i), config, func(r *trace) {
 			r.every = int64(500 * time.Millisecond)
 			m := &metrics{}
 			q := priorityqueue.New("q", func(o *priorityqueue.Opts[string]) {
 				o.MetricProvider = m
 				o.RateLimiter = observed{build(limiter), r}
 			})
-			priorityScript(r, s, q, m)
+			priorityScript(r, s, q, m, early)
 		})
 	}
 }
 
-func priorityScript(r *trace, s style, q priorityqueue.PriorityQueue[string], m *metrics) {
+func priorityScript(r *trace, s style, q priorityqueue.PriorityQueue[string], m *metrics, early bool) {
 	pool := keys(s.keys)
 	priorities := []int{0, 0, 0, -100, 10, 1}
 	var held []string
@@ -58,7 +64,9 @@ func priorityScript(r *trace, s style, q priorityqueue.PriorityQueue[string], m 
 		if more == nil {
 			more = object{}
 		}
-		more["len"] = q.Len() - 1
+		if !early { // in 0.22 Len stops at the first key that is not ready, so it may not reach the canary
+			more["len"] = q.Len() - 1
+		}
 		return more
 	}
 	for r.calls < s.calls {

@@ -9,7 +9,14 @@ import (
 	"testing"
 )
 
-const madeBy = "go test -C tests/conformance -count=1 . -args -out ../../data/golden"
+// madeBy is the command that makes the traces again; earlier releases have a module file of their own.
+func madeBy() string {
+	if *modfile == "go.mod" {
+		return "go test -C tests/conformance -count=1 . -args -out ../../data/golden"
+	}
+	return "go test -C tests/conformance -modfile=" + *modfile + " -count=1 -run TestRecord/priority . -args -module " + *modfile +
+		" -out ../../data/golden"
+}
 
 const (
 	clientGo          = "k8s.io/client-go"
@@ -19,8 +26,9 @@ const (
 )
 
 var (
-	out    = flag.String("out", "", "folder for the traces, one subfolder a mechanism; empty: record nothing")
-	module = flag.String("module", "go.mod", "the module file that this was built with: its versions go into the headers")
+	out     = flag.String("out", "", "folder for the traces, one subfolder a mechanism; empty: record nothing")
+	modfile = flag.String("module", "go.mod", "the module file that this was built with: its versions go into the headers")
+	shift   = flag.Uint64("seed", 0, "added to the seed of every script: other traces of the same kind")
 )
 
 func TestRecord(t *testing.T) {

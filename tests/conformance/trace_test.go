@@ -46,6 +46,7 @@ type trace struct {
 // record runs `script` in a bubble of virtual time and writes what it records to out/mechanism/name.jsonl.
 func record(t *testing.T, mechanism, library, name string, seed uint64, config object, script func(*trace)) {
 	t.Helper()
+	seed += *shift
 	folder := filepath.Join(*out, mechanism)
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		t.Fatal(err)
@@ -57,7 +58,7 @@ func record(t *testing.T, mechanism, library, name string, seed uint64, config o
 	buffer := bufio.NewWriter(file)
 	encoder := json.NewEncoder(buffer)
 	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(header{1, mechanism, library, version(t, library), seed, config, madeBy}); err != nil {
+	if err := encoder.Encode(header{1, mechanism, library, version(t, library), seed, config, madeBy()}); err != nil {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
@@ -103,7 +104,7 @@ func (r *trace) sleep(delay time.Duration) {
 
 // version of a module that this test is built with: what go.mod requires.
 func version(t *testing.T, module string) string {
-	text, err := os.ReadFile(*module)
+	text, err := os.ReadFile(*modfile)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,6 +113,6 @@ func version(t *testing.T, module string) string {
 			return fields[1]
 		}
 	}
-	t.Fatalf("go.mod does not require %s", module)
+	t.Fatalf("%s does not require %s", *modfile, module)
 	return ""
 }

@@ -43,8 +43,10 @@ def conserved(pages: Pages) -> None:
     free = list(spans._single)
     for start, length in spans._length_at.items():
         assert spans._start_before[start + length] == start
+        assert start + length not in spans._length_at  # maximal: joined with the run behind it
         assert start in spans._by_length[length]
         free += range(start, start + length)
+    assert len(spans._start_before) == len(spans._length_at) == sum(map(len, spans._by_length.values()))
     assert sorted(used + given_up + free) == list(range(pages.pages_high_water))
     assert len(free) == pages.pages_free
     assert pages.pages_in_use + pages.pages_free == pages.pages_high_water
@@ -297,6 +299,56 @@ def test_neighbouring_pages_are_needed_for_large_elements() -> None:
     assert pages.pages_high_water - high_water >= 90
 
 
+def test_large_runs_are_found_across_single_pages() -> None:
+    """Neighbours that came free one by one make one run."""
+    spans = bbolt._Spans()
+    spans.release([(page, 1) for page in (12, 10, 14, 11, 13)])
+    assert spans.take(5) == 10
+    assert spans.take(1) == -1
+    spans.release([(20, 2), (22, 1), (24, 3), (23, 1)])
+    assert (spans.take(8), spans.pages) == (-1, 7)
+    assert (spans.take(7), spans.pages) == (20, 0)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 9)), max_size=120))
+def test_spans_are_a_set_of_pages(steps: list[tuple[bool, int]]) -> None:
+    spans = bbolt._Spans()
+    taken: list[tuple[int, int]] = [(0, 50), (50, 1), (51, 1), (52, 70)]
+    free: set[int] = set()
+    for give, length in steps:
+        if give and taken:
+            start, run = taken.pop(length % len(taken))
+            spans.release([(start, run)])
+            free |= set(range(start, start + run))
+        else:
+            page = spans.take(length)
+            if page < 0:
+                assert not any(free.issuperset(range(start, start + length)) for start in free)
+            else:
+                assert free.issuperset(range(page, page + length))
+                free -= set(range(page, page + length))
+                taken.append((page, length))
+        assert spans.pages == len(free)
+
+
+def test_without_puts_merged_leaves_are_cut_at_half() -> None:
+    """The transaction of a compaction knows only the default fill; one put beside it and etcd's 90% holds."""
+    leaves = {}
+    for put_beside in (False, True):
+        pages = Pages()
+        for _ in range(60):
+            pages.append(300)
+        pages.commit()
+        pages.free(slots(*range(15, 24)))  # 3 of the second leaf's 12 are left: they go to the first, which is too much
+        if put_beside:
+            pages.append(300)
+        pages.commit()
+        leaves[put_beside] = [count for _, count, _ in leaves_of(pages)]
+    assert leaves[False][:3] == [6, 9, 12]
+    assert leaves[True][:3] == [12, 3, 12]
+
+
 def test_newer_bbolt_merges_leaves_sooner_beside_puts() -> None:
     """1,500 bytes left: more than a quarter page, less than half of 90%."""
     left = {}
@@ -402,14 +454,14 @@ def test_real_etcd(name: str) -> None:
         assert replay.compact() == result["deleted"]
         compacted = result["compacted"]
         assert replay.pages.pages_high_water == pytest.approx(compacted["total"], rel=0.005)
-        assert replay.pages.pages_in_use == pytest.approx(compacted["in_use"], rel=0.03)
+        assert replay.pages.pages_in_use == pytest.approx(compacted["in_use"], rel=0.015)
         if "written" in compacted:
-            assert replay.written - before == pytest.approx(compacted["written"] - filled["written"], rel=0.05)
+            assert replay.written - before == pytest.approx(compacted["written"] - filled["written"], rel=0.03)
     if replay.case.again:
         replay.again()
         again = result["again"]
         assert replay.pages.pages_high_water == pytest.approx(again["total"], rel=0.005)
-        assert replay.pages.pages_in_use == pytest.approx(again["in_use"], rel=0.02)
+        assert replay.pages.pages_in_use == pytest.approx(again["in_use"], rel=0.005)
     replay.commit()
     conserved(replay.pages)
     branches = [len(replay.pages._branches)]
