@@ -114,6 +114,7 @@ class World:
     incidents: list[Incident]
     client_latencies: list[int]
     list_durations: list[int]
+    shapes: dict[str, Shape]
 
 
 class _Builder:
@@ -220,7 +221,7 @@ class _Builder:
         return World(
             env, scenario, self.writers, leading, self.backend, self.leader, followers,
             [gateway.server for gateway in self.gateways], self.hubs, self.samples, controllers, self.incidents,
-            client_latencies, list_durations,
+            client_latencies, list_durations, self.shape,
         )  # fmt: skip
 
     def writer(self, name: str) -> int:

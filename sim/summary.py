@@ -76,6 +76,10 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
     for name, follower in world.followers.items():
         metrics[f"members.{name}.wal_bytes_written"] = follower.written
     metrics[f"members.{world.member}.wal_bytes_written"] = leader.log.written
+    for name, shape in world.shapes.items():
+        if shape.entries:
+            metrics[f"objects.{name}.wal_entries"] = shape.entries
+            metrics[f"objects.{name}.wal_bytes_written"] = shape.frames
     for name in world.scenario.controllers:
         own = [c for c in world.controllers if c.name == name]
         metrics[f"controllers.{name}.reconciles"] = sum(c.tally.reconciles for c in own)

@@ -50,9 +50,13 @@ class Shape:
     """An object type's sizes, worked out once: key and value bytes and what follows from them.
 
     lease: whether its keys are attached to a lease (Events). apply_ns: what its size and its watchers add to one apply, ns.
+    entries, frames: how many entries of the log carried it, and their bytes in the file.
     """
 
-    __slots__ = ("apply_ns", "create_data", "create_element", "key_bytes", "lease", "name", "put_data", "tombstone", "value_bytes")
+    __slots__ = (
+        "apply_ns", "create_data", "create_element", "entries", "frames", "key_bytes", "lease", "name", "put_data", "tombstone",
+        "value_bytes",
+    )  # fmt: skip
 
     LEASE_ID = 1 << 60
     """Lease ids are random 63-bit numbers: 9 bytes as a varint."""
@@ -67,6 +71,8 @@ class Shape:
         self.put_data = wal.proposal(wal.put(key_bytes, value_bytes, self.lease))
         self.tombstone = bbolt.tombstone(key_bytes)
         self.create_element = 0
+        self.entries = 0
+        self.frames: Bytes = 0
 
     def element(self, created: int, modified: int, version: int) -> Bytes:
         """Bytes of one stored version in a leaf of bucket `key`."""

@@ -100,10 +100,22 @@ def frame(data: Bytes, crc_bytes: Bytes = CRC_BYTES) -> Bytes:
 
 
 class Framed(Protocol):
-    """An entry as the log needs it: bytes of its data, and who wrote it."""
+    """An entry as the log needs it: bytes of its data, who wrote it, and what."""
 
     data: int
     writer: int
+
+    @property
+    def shape(self) -> Tallied:
+        """The type of the object in it."""
+        ...
+
+
+class Tallied(Protocol):
+    """An object type, as the log counts it: entries with it, and their bytes in the file."""
+
+    entries: int
+    frames: Bytes
 
 
 class Segments:
@@ -134,6 +146,8 @@ class Segments:
                 frame = entry_frame(entry.data, self.index)
                 size += frame
                 by_writer[entry.writer] += frame
+                entry.shape.entries += 1
+                entry.shape.frames += frame
             self._frames.clear()
             self._frames_until <<= 7
             return size
@@ -146,6 +160,9 @@ class Segments:
                 frame = frames[data] = entry_frame(data, last)
             size += frame
             by_writer[entry.writer] += frame
+            shape = entry.shape
+            shape.entries += 1
+            shape.frames += frame
         return size
 
     def write(self, size: Bytes) -> bool:

@@ -226,25 +226,37 @@ _BY_NAME: Final = {
 _BY_NAME_OF_A_WRITER: Final = {
     figure.name: replace(figure, group=group) for group, figures in _OF_A_WRITER.items() for figure in figures
 }
+_BY_NAME_OF_AN_OBJECT: Final = {
+    figure.name: replace(figure, group="WAL")
+    for figure in (
+        _counter("wal_entries", "entries", "Entries of the write-ahead log, lost races included."),
+        _counter("wal_bytes_written", "bytes", "Bytes of these entries in the write-ahead log."),
+    )
+}
 _PLACE: Final = {name: place for place, name in enumerate(_BY_NAME)}
 _OWNERS: Final = {
-    "members.": ("Of that member.", ("etcd.", "")),
-    "controllers.": ("Of that controller.", ("", "controller.", "workqueue.", "rest_client.", "cache.")),
-    "writers.": ("Caused by that writer.", ()),
+    "members.": ("Of that member.", ("etcd.", ""), _BY_NAME),
+    "controllers.": ("Of that controller.", ("", "controller.", "workqueue.", "rest_client.", "cache."), _BY_NAME),
+    "writers.": ("Caused by that writer.", ("",), _BY_NAME_OF_A_WRITER),
+    "objects.": ("With objects of that kind.", ("",), _BY_NAME_OF_AN_OBJECT),
 }
 
 
 def catalogue() -> list[Figure]:
-    """Every figure without suffixes, by group, in the order of display; a writer's own as `writers.<name>.what`."""
-    of_a_writer = [replace(figure, name=f"writers.<name>.{figure.name}") for figure in _BY_NAME_OF_A_WRITER.values()]
-    return [*_BY_NAME.values(), *of_a_writer]
+    """Every figure without suffixes, by group, in the order of display; a writer's or an object's as `writers.<name>.what`."""
+    owned = [
+        replace(figure, name=f"{owner}<name>.{figure.name}")
+        for owner, figures in (("writers.", _BY_NAME_OF_A_WRITER), ("objects.", _BY_NAME_OF_AN_OBJECT))
+        for figure in figures.values()
+    ]
+    return [*_BY_NAME.values(), *owned]
 
 
 def describe(name: str) -> Figure | None:
     """The figure of that name, which may carry a suffix and an owner; None where no run reports such a figure."""
-    for owner, (meaning, prefixes) in _OWNERS.items():
+    for owner, (meaning, prefixes, figures) in _OWNERS.items():
         if name.startswith(owner):
-            found = _owned(name.removeprefix(owner), prefixes)
+            found = _owned(name.removeprefix(owner), prefixes, figures)
             return found and replace(found, name=name, meaning=f"{found.meaning} {meaning}")
     return _suffixed(name, _BY_NAME)
 
@@ -274,15 +286,12 @@ def _suffixed(name: str, figures: dict[str, Figure]) -> Figure | None:
     return replace(figure, name=name, unit="samples" if suffix == "count" else figure.unit)
 
 
-def _owned(rest: str, prefixes: tuple[str, ...]) -> Figure | None:
+def _owned(rest: str, prefixes: tuple[str, ...], figures: dict[str, Figure]) -> Figure | None:
     """The figure of `<name>.what`. A name may hold dots, so every split is tried, the longest `what` first."""
     parts = rest.split(".")
     for at in range(1, len(parts)):
         what = ".".join(parts[at:])
-        if not prefixes:
-            candidates = [_suffixed(what, _BY_NAME_OF_A_WRITER)]
-        else:
-            candidates = [_suffixed(prefix + what, _BY_NAME) for prefix in prefixes]
+        candidates = [_suffixed(prefix + what, figures) for prefix in prefixes]
         for found in candidates:
             if found is not None:
                 return found

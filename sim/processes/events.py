@@ -124,4 +124,4 @@ class Ghost:
 
 
 NOTHING = Shape("nothing", 0, 0)
-"""The shape of requests that store nothing of their own: grants, revokes, compactions."""
+"""The shape of requests that store nothing of their own: grants, revokes, compactions. Shared by all: its tallies mean nothing."""

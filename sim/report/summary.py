@@ -12,7 +12,7 @@ from sim.report.declared import RATIO, references, standing
 if TYPE_CHECKING:
     from sim.result import Runs
 
-_OWNED = ("members.", "controllers.", "writers.")
+_OWNED = ("members.", "controllers.", "writers.", "objects.")
 
 
 def figures(runs: Runs) -> list[str]:

@@ -17,6 +17,7 @@ from sim.metrics.catalogue import describe
 from sim.report.declared import Verdict, parameters, verdicts
 from sim.report.figure_table import figure_tables, plain_table
 from sim.report.human import brief, clock, factor, horizon, human
+from sim.report.sensitivity import wal_ratio
 from sim.report.summary import writers
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def print_run(runs: Runs, console: Console) -> None:
         console.print(table)
         console.print()
     _print_writers(runs, console)
+    _print_sensitivity(runs, console)
     _print_incidents(runs, console)
     _print_objectives(runs, console)
     _print_parameters(runs, console)
@@ -89,6 +91,20 @@ def _print_writers(runs: Runs, console: Console) -> None:
             shown.add_row(Text(f"  {writer}"), *map(Text, cells))
         console.print(shown)
         console.print()
+
+
+def _print_sensitivity(runs: Runs, console: Console) -> None:
+    found = wal_ratio(runs)
+    if not found:
+        return
+    _title(console, "The WAL ratio if assumed sizes were others", "value bytes: ratio")
+    table = plain_table()
+    for one in found:
+        cells = [f"{size:,} B: {factor(ratio)}" for size, ratio in zip(one.sizes, one.ratios, strict=True)]
+        table.add_row(Text(f"  {one.object}"), Text(f"{cells[0]} (assumed)"), *map(Text, cells[1:]))
+    table.show_header = False
+    console.print(table)
+    console.print()
 
 
 def _print_incidents(runs: Runs, console: Console) -> None:

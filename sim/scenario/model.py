@@ -37,7 +37,7 @@ Settings = Annotated[
 
 GIVEN: Final = "given explicitly, in place of the scenario's own value"
 """The provenance of a value that `with_` (or `--set`) wrote."""
-_REVIEW: Final = ("name", "about", "extends", "variants", "objectives", "provenance", "reference")
+_REVIEW: Final = ("name", "about", "extends", "variants", "objectives", "provenance", "reference", "notes")
 """Sections that say something about the scenario and decide nothing of what is simulated."""
 
 
@@ -66,6 +66,7 @@ class Scenario(Section):
     objectives: dict[Name, Objective] = field({}, "Bounds that figures must keep, by name.")
     provenance: dict[str, Provenance] = field({}, "Where a value is from, by its dotted path; printed with every result.")
     reference: Reference = field({}, "Figures others published: printed beside the prediction, never used by the model.")
+    notes: tuple[str, ...] = field((), "What a reader of a result should know: published figures that contradict each other.")
 
     @field_validator("objects", mode="before")
     @classmethod

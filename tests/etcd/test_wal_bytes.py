@@ -144,19 +144,26 @@ def test_known_frames(request_size: int, frame: int) -> None:
 
 
 @dataclass
+class Tally:
+    entries: int = 0
+    frames: int = 0
+
+
+@dataclass
 class Entry:
     data: int
     writer: int
+    shape: Tally
 
 
 def test_segments_add_up() -> None:
     """Batches of any size, across the indices at which the varint grows: each entry counts as if framed alone."""
     segments = wal.Segments()
     draw = random.Random(1)
-    by_writer, expected = [0, 0, 0], [0, 0, 0]
+    by_writer, expected, tally = [0, 0, 0], [0, 0, 0], Tally()
     while segments.index < 40_000:
         batch = [
-            Entry(wal.proposal(wal.put(27, draw.choice([0, 100, 4_000]))), draw.randrange(3))
+            Entry(wal.proposal(wal.put(27, draw.choice([0, 100, 4_000]))), draw.randrange(3), tally)
             for _ in range(draw.randint(1, 40))
         ]
         for index, entry in enumerate(batch, segments.index + 1):
@@ -165,6 +172,7 @@ def test_segments_add_up() -> None:
         size = segments.append(batch, by_writer)
         assert size == sum(by_writer) - before
     assert by_writer == expected
+    assert (tally.entries, tally.frames) == (segments.index, sum(expected))
 
 
 def test_a_segment_is_cut_after_the_save_that_fills_it() -> None:
