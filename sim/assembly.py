@@ -144,12 +144,14 @@ class _Builder:
         """A member's disk as its WAL and its backend see it."""
         member = self.scenario.etcd.members[name]
         profile = member.profile
-        stalls = Stalls([(f.at, f.at + f.for_) for f in self.scenario.faults.values() if f.member == name])
+        faults = self.scenario.faults.values()
+        wal_stalls = Stalls([(fault.at, fault.at + fault.for_) for fault in faults if fault.hits(name, "wal")])
+        backend_stalls = Stalls([(fault.at, fault.at + fault.for_) for fault in faults if fault.hits(name, "backend")])
         backend_law = profile.backend_fdatasync or profile.fdatasync
         wal = self.delays(profile.fdatasync, f"etcd.{name}.wal")
         backend = self.delays(backend_law, f"etcd.{name}.backend")
         bandwidth = float(profile.bandwidth)
-        return Disk(wal.draw, bandwidth, stalls), Disk(backend.draw, bandwidth, stalls)
+        return Disk(wal.draw, bandwidth, wal_stalls), Disk(backend.draw, bandwidth, backend_stalls)
 
     def link(self, name: str) -> Callable[[], Nanoseconds]:
         """Draws the time of one message on the link of that name, `from-to`."""

@@ -99,6 +99,8 @@ class Distribution:
             raise ValueError(f"quantile {q} is not between 0 and 1")
         if not self.count:
             return None
+        if q in (0, 1):
+            return self.min_seconds if q == 0 else self.max_seconds
         reached = np.cumsum(self.counts)
         rank = q * self.count
         at = min(int(np.searchsorted(reached, rank)), len(reached) - 1)

@@ -41,10 +41,17 @@ _BESIDE: Final = 3
 def figure_tables(runs: Runs) -> list[Table]:
     """The figures worth a first look, and those that the scenario has a reference or an objective for."""
     wanted = set(SHOWN) | _declared(runs)
-    names = sorted(wanted & set(figures(runs)), key=order)
+    declared = _declared(runs)
+    present = [name for name in wanted & set(figures(runs)) if name in declared or _happened(runs, name)]
+    names = sorted(present, key=order)
     variants = list(runs)
     parts = [variants[at : at + _BESIDE] for at in range(0, len(variants), _BESIDE)]
     return [_table(runs, names, part) for part in parts]
+
+
+def _happened(runs: Runs, figure: str) -> bool:
+    """Whether any variant has something to say: rows of nothing but zeros and absences only lengthen the table."""
+    return any(run.metrics.get(figure) or run.status.get(figure) for run in runs.values())
 
 
 def value(run: Run, figure: str) -> str:
@@ -94,10 +101,13 @@ _STYLES: Final = {"fitted": "yellow", "assumed": "magenta", "predicted": "green"
 
 
 def _reference(declared: dict[str, dict[str, float]], name: str, variants: Sequence[str], unit: str) -> str:
-    """What was published: a value for each variant, in their order, and a ratio; empty where nothing was."""
+    """What was published: a value for each variant, in their order (one for all where they agree), and a ratio."""
     published = [declared.get(variant, {}).get(name) for variant in variants]
     said = []
-    if any(one is not None for one in published):
+    known = {one for one in published if one is not None}
+    if len(known) == 1 and len(variants) > 2:
+        said.append(human(known.pop(), unit))
+    elif known:
         said.append(" / ".join(human(one, unit) for one in published))
     if (times := declared.get(RATIO, {}).get(name)) is not None:
         said.append(f"x{times:g}")
