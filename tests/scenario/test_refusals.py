@@ -244,7 +244,7 @@ CASES = {
     ),
     "target of a fault": (
         HEAD + "faults: {f: {kind: disk_stall, target: disks.a, at: 1s, for: 1s}}",
-        'faults.f.target: "disks.a" is not a target; write members.<name>',
+        'faults.f.target: "disks.a" is not a target; write members.<name>, or its members.<name>.wal or members.<name>.backend',
     ),
     "no API server": (
         HEAD + "apiservers: {}\nbackground: {nodes: 3}",
@@ -387,8 +387,8 @@ def test_a_variant_that_is_not_declared() -> None:
 
 
 def test_an_explicit_value_that_breaks_a_variant_names_it() -> None:
-    with pytest.raises(InputError, match=r"^variants\.disk-stall: faults\.stall-b\.target: "):
-        load("apply-peak", set={"etcd.members": {"a": {}}})
+    with pytest.raises(InputError, match=r"^variants\.disk-stall: faults\.stall\.target: "):
+        load("apply-peak", set={"etcd.members": {"b": {}}})
 
 
 @pytest.mark.parametrize("text", ["etcd.quota", "=8GiB", ""])

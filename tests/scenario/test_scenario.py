@@ -96,11 +96,16 @@ def test_each_cause_of_the_apply_peak_is_a_variant() -> None:
     assert baseline.etcd.preload == {}
     assert baseline.etcd.compaction.by == "never"
     assert peak.variant("compaction").etcd.preload == {"junk-pod": 2_370_000}
-    assert {member.disk for member in peak.variant("compaction-on-hdd").etcd.members.values()} == {"hdd"}
-    stall = peak.variant("disk-stall").faults["stall-a"]
+    assert {member.disk for member in peak.variant("hdd").etcd.members.values()} == {"hdd"}
+    stall = peak.variant("disk-stall").faults["stall"]
     assert (stall.member, stall.for_) == ("a", 1800 * MILLISECOND)
-    assert peak.variant("list-in-compaction").workloads["full-list"].kind == "lists"
-    quota = peak.variant("small-quota").etcd.quota
+    alone = peak.variant("db-stall").faults["stall"]
+    assert [alone.hits("a", part) for part in ("wal", "backend")] == [False, True]
+    assert stall.hits("a", "wal")
+    assert stall.hits("a", "backend")
+    assert not stall.hits("b", "wal")
+    assert peak.variant("list").workloads["full-list"].kind == "lists"
+    quota = peak.variant("quota").etcd.quota
     assert quota is not None
     assert quota < 2 * 2**30
 
@@ -183,7 +188,7 @@ def test_an_explicit_value_wins_over_a_variant() -> None:
     explicit = load("zero-value-leak", set={ON_DELETE: "keep-zero-value"})
     assert explicit.variant("fixed").controllers["zero-pod-writer"].cache.on_delete == "keep-zero-value"
     whole = load("apply-peak", set={"etcd.members": {"a": {"disk": "nvme"}}, "variants.disk-stall": None})
-    assert whole.variant("compaction-on-hdd").etcd.members["a"].disk == "nvme"
+    assert whole.variant("hdd").etcd.members["a"].disk == "nvme"
     below = load("apply-peak", set={"etcd.preload.junk-pod": 1000})
     assert below.variant("compaction").etcd.preload == {"junk-pod": 1000}
 
@@ -204,8 +209,8 @@ def test_a_given_value_no_longer_claims_the_old_ones_provenance() -> None:
 
 
 def test_a_place_that_only_a_variant_has_can_be_set() -> None:
-    longer = load("apply-peak", set={"faults.stall-a.for": "3s"})
-    assert longer.variant("disk-stall").faults["stall-a"].for_ == 3 * SECOND
+    longer = load("apply-peak", set={"faults.stall.for": "3s"})
+    assert longer.variant("disk-stall").faults["stall"].for_ == 3 * SECOND
     assert longer.variant("baseline").faults == {}
 
 
