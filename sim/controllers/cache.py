@@ -22,6 +22,9 @@ class Found(Enum):
     ABSENT = "absent"
 
 
+LIVE, ZERO, ABSENT = Found.LIVE, Found.ZERO, Found.ABSENT
+
+
 class ObjectMap:
     """map[key]*Pod of one controller. keep_zero_values: a deleted object's key stays with a zero value."""
 
@@ -38,17 +41,17 @@ class ObjectMap:
         if exists:
             self._zero.discard(key)
             self._live.add(key)
-            return Found.LIVE
+            return LIVE
         if key in self._zero:
             self.zero_values_seen += 1
-            return Found.ZERO
+            return ZERO
         if key in self._live:
             self._live.remove(key)
             if self._keep:
                 self._zero.add(key)
                 self.zero_values_seen += 1
-                return Found.ZERO
-        return Found.ABSENT
+                return ZERO
+        return ABSENT
 
     @property
     def zero_values(self) -> int:

@@ -30,7 +30,7 @@ from sim.etcd import wal
 from sim.etcd.bbolt import Pages
 from sim.etcd.journal import Journal
 from sim.etcd.mvcc import Compacted, CompactedError, FutureRevisionError, Mvcc
-from sim.etcd.request import Entry, Op, Outcome, Shape
+from sim.etcd.request import CREATED, PUT_ONCE, Entry, Op, Outcome, Shape
 from sim.etcd.tail import COMMIT, COMPACTION, Tail
 from sim.hardware.disk import NEVER, Disk
 from sim.units import MILLISECOND, Bytes, Nanoseconds
@@ -85,8 +85,9 @@ class Backend:
     """
 
     __slots__ = (
-        "_applied", "_apply_cost", "_commit_due", "_compactions", "_costs", "_disk", "_element_limit", "_free",
-        "_leases", "_next_due", "_pending", "_pending_by", "_readers_until", "_rules", "_shapes", "_turn_due", "applied",
+        "_applied", "_apply_cost", "_codes", "_commit_due", "_compactions", "_costs", "_disk", "_element_limit", "_executions",
+        "_free", "_latencies", "_leases", "_limit", "_next_due", "_pending", "_pending_by", "_readers_until", "_rules", "_shapes",
+        "_snapshot_at", "_times", "_turn_due", "applied",
         "commits", "compactions", "database", "live_by_writer", "mvcc", "pages", "removed", "revoked", "size", "tail", "turns",
     )  # fmt: skip
 
@@ -106,10 +107,13 @@ class Backend:
         self._compactions: deque[_Compaction] = deque()
         self._leases: dict[int, list[tuple[int, int, int]]] = {}
         self._applied = 0
+        self._limit = rules.batch_limit
+        self._snapshot_at = rules.snapshot_count
         self._element_limit = 0
         self.live_by_writer = [0] * writers
         self.size: Bytes = 0  # of the file, as the last commit that was computed leaves it
         self.applied = Journal(3)  # latency, execution, code
+        self._times, (self._latencies, self._executions, self._codes) = self.applied.times, self.applied.columns
         self.revoked: deque[tuple[Nanoseconds, int, int]] = deque()  # when, writer of the keys, how many
         self.commits = Journal(1)  # duration
         self.database = Journal(2)  # bytes in total, in use: as a commit leaves them
@@ -148,41 +152,39 @@ class Backend:
 
     def hand_over(self, now: Nanoseconds, entries: Iterable[Entry]) -> None:
         """Apply committed entries that reach the applier at `now`; writes each entry's `handed`, `done`, `outcome`."""
-        applied, tail = self.applied, self.tail
-        times, (latencies, executions, codes) = applied.times, applied.columns
+        times, tail, mvcc = self._times, self.tail, self.mvcc
         asks = times[-1] if times and times[-1] > now else now
-        draw, mvcc, holds, threshold = self._apply_cost, self.mvcc, tail.holds, tail.threshold
-        limit, snapshot_count, pending_by = self._rules.batch_limit, self._rules.snapshot_count, self._pending_by
         for entry in entries:
             if self._next_due <= asks:
                 self._run_until(asks)
             begins = self._free if self._free > asks else asks
             shape, writer = entry.shape, entry.writer
-            done = begins + draw() + shape.apply_ns
-            if entry.op <= Op.PUT_ONCE and not entry.lease:
+            done = begins + self._apply_cost() + shape.apply_ns
+            if entry.op <= PUT_ONCE and not entry.lease:
                 if mvcc.revision >= self._element_limit:
                     self._widen()
                 mvcc.create_once(shape.create_element)
                 entry.revision = mvcc.revision
-                entry.outcome = outcome = Outcome.CREATED
+                entry.outcome = outcome = CREATED
                 self.live_by_writer[writer] += 1
                 self._pending += 1
-                pending_by[writer] += 1
+                self._pending_by[writer] += 1
             else:
                 outcome, done = self._apply(entry, asks, begins, done)
             self._applied += 1
-            if self._pending >= limit:
+            if self._pending >= self._limit:
                 done = self._commit(done)
-            if self._applied % snapshot_count == 0:
+            if self._applied == self._snapshot_at:
+                self._snapshot_at += self._rules.snapshot_count
                 done = self._commit(max(done, self._readers_until))
-            entry.handed, entry.done = now, done
-            self._free = done
-            holds.append((done, begins, writer))
+            entry.handed = now
+            entry.done = self._free = done
+            tail.holds.append((done, begins, writer))
             times.append(done)
-            latencies.append(done - now)
-            executions.append(done - asks)
-            codes.append(writer * CODES + outcome)
-            if done - now > threshold and begins > now:
+            self._latencies.append(done - now)
+            self._executions.append(done - asks)
+            self._codes.append(writer * CODES + outcome)
+            if begins > now and done - now > tail.threshold:
                 tail.waited(now, begins, done - now)
             asks = done
 

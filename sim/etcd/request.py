@@ -46,6 +46,11 @@ class Outcome(IntEnum):
     """No answer within the request timeout (7 s); the proposal is not withdrawn and may still be applied."""
 
 
+# Looking a member up in its enumeration costs more than the rest of a comparison (Python 3.11): the hot path uses these.
+CREATE_ONCE, PUT_ONCE = Op.CREATE_ONCE, Op.PUT_ONCE
+CREATED, CONFLICT = Outcome.CREATED, Outcome.CONFLICT
+
+
 class Shape:
     """An object type's sizes, worked out once: key and value bytes and what follows from them.
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from sim.clientgo.informer import Notification, SharedInformer
 from sim.clientgo.priority_queue import LOW_PRIORITY
-from sim.controllers.cache import Found, ObjectMap
-from sim.etcd.request import Outcome, Shape
+from sim.controllers.cache import ABSENT, ZERO, ObjectMap
+from sim.etcd.request import CONFLICT, Shape
 from sim.processes.events import Call, Clock
 from sim.processes.rest_client import RestClient
 from sim.processes.work_queue import Wake, Workplace
@@ -27,6 +27,9 @@ class Result(Enum):
     DONE = "success"
     REQUEUE_AFTER = "requeue_after"
     FAILED = "error"
+
+
+DONE, REQUEUE_AFTER, FAILED = Result.DONE, Result.REQUEUE_AFTER, Result.FAILED
 
 
 @dataclass(slots=True)
@@ -59,10 +62,10 @@ def reconcile_worker(
         tally.busy -= 1
         tally.reconciles += 1
         now = env._now
-        if result is Result.REQUEUE_AFTER:
+        if result is REQUEUE_AFTER:
             forget(key)
             place.add_after(now, key, every, priority_of(key))
-        elif result is Result.DONE:
+        elif result is DONE:
             forget(key)
         else:
             tally.errors += 1
@@ -88,17 +91,17 @@ class Reconciler:
     ):  # fmt: skip
         self._env, self._client, self.call, self._exists = env, client, call, exists
         self._cache, self._work, self._creates = cache, work, creates
-        self._seen = Result.REQUEUE_AFTER if again else Result.DONE
+        self._seen = REQUEUE_AFTER if again else DONE
 
     def reconcile(self, call: Call, key: Hashable) -> Generator[Any, Any, Result]:
         """One pass over the entry of `key`."""
         found = self._cache.look(key, self._exists(key))
-        if found is Found.ZERO and self._creates is not None:
+        if found is ZERO and self._creates is not None:
             yield self._client.create_once(call, self._creates, self._work())
             self._client.received(call)
-            return Result.FAILED if call.outcome >= Outcome.CONFLICT else self._seen
+            return FAILED if call.outcome >= CONFLICT else self._seen
         yield self._env.timeout(self._work())
-        return Result.DONE if found is Found.ABSENT else self._seen
+        return DONE if found is ABSENT else self._seen
 
 
 def enqueue_on(informer: SharedInformer, place: Workplace) -> None:

@@ -24,7 +24,7 @@ from sim.etcd import wal
 from sim.etcd.backend import Backend
 from sim.etcd.follower import Follower
 from sim.etcd.journal import Journal
-from sim.etcd.request import Op, Outcome
+from sim.etcd.request import PUT_ONCE, Op, Outcome
 from sim.hardware.disk import Disk
 from sim.processes.events import Alarm, Call, Clock, Ghost
 from sim.units import SECOND, Bytes, Nanoseconds
@@ -92,11 +92,11 @@ class Leader:
                 call.answer(now, now)
                 return
         self._inbox.append(call)
-        if not self._overdue.armed:
+        if self._overdue.callbacks is None:
             self._overdue.arm(rules.request_timeout)
         if now >= self._busy_until:
             self._turn()
-        elif not self._save_ended.armed:
+        elif self._save_ended.callbacks is None:
             self._save_ended.arm(self._busy_until - now)
 
     def _refusal(self, call: Call, now: Nanoseconds) -> Outcome | None:
@@ -121,7 +121,7 @@ class Leader:
         now: Nanoseconds = env._now
         busy_until, in_flight = self._busy_until, self._in_flight
         if now < busy_until:
-            if not self._save_ended.armed:
+            if self._save_ended.callbacks is None:
                 self._save_ended.arm(busy_until - now)
             return
         rules = self._rules
@@ -155,7 +155,7 @@ class Leader:
             log = self.log
             log.write(wal.HARD_STATE_FRAME)  # in the page buffer: reaches the disk with the next save
             self._busy_until = now + rules.ready
-        if in_flight and not self._committed.armed:
+        if in_flight and self._committed.callbacks is None:
             surfaces = in_flight[0][0]
             self._committed.arm((surfaces if surfaces > self._busy_until else self._busy_until) - now)
 
@@ -173,7 +173,7 @@ class Leader:
         waits = self.commit_waits
         for entry in batch:
             waits.append(now - entry.arrives)
-            if entry.op > Op.PUT_ONCE:
+            if entry.op > PUT_ONCE:
                 self._applied(entry)
             done = entry.done
             if done - entry.arrives > timeout:

@@ -16,7 +16,7 @@ from simpy.events import Event
 from sim.apiserver.lease_manager import LeaseManager
 from sim.apiserver.server import ApiServer
 from sim.etcd import wal
-from sim.etcd.request import Op, Outcome, Shape
+from sim.etcd.request import CONFLICT, CREATE_ONCE, Op, Outcome, Shape
 from sim.processes.events import NOTHING, Call, Clock
 from sim.ratelimit.bucket import TokenBucket
 from sim.units import SECOND, Nanoseconds
@@ -82,8 +82,8 @@ class RestClient:
 
     def create_once(self, call: Call, shape: Shape, work: Nanoseconds = 0) -> Call:
         """Send a create under a fresh generated name, after `work` of the caller's own. Yield the result, then `received`."""
-        if call.shape is not shape or call.lease or call.op is not Op.CREATE_ONCE:
-            call.op, call.shape, call.key, call.lease, call.expected = Op.CREATE_ONCE, shape, None, 0, 0
+        if call.shape is not shape or call.lease or call.op is not CREATE_ONCE:
+            call.op, call.shape, call.key, call.lease, call.expected = CREATE_ONCE, shape, None, 0, 0
             call.data = shape.create_data
         self.requests += 1
         now, way_in = self._env._now, self._server.way_in()
@@ -99,8 +99,8 @@ class RestClient:
         self._rest_requests.append(self._env._now - call.since)
         self._etcd_requests.append(call.answered - call.arrives + self._etcd_trip)
         outcome, server = call.outcome, self._server
-        if outcome >= Outcome.CONFLICT:
-            if outcome is Outcome.CONFLICT:
+        if outcome >= CONFLICT:
+            if outcome is CONFLICT:
                 server.conflicts += 1
             else:
                 server.rejected += 1
