@@ -227,7 +227,7 @@ class Backend:
             done = self._revoke(entry.lease, done)
         elif op is Op.COMPACT:
             cost = done - begins
-            if self._readers_until > begins:  # store.mu, exclusive: behind every list that is running
+            if self._readers_until > asks:  # store.mu, exclusive: behind every list that is running, and only then for the lock
                 self._run_until(self._readers_until)
                 begins = max(self._readers_until, self._free)
             outcome, done = self._compact(entry.expected, begins, cost)
