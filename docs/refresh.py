@@ -3,9 +3,9 @@
     python docs/refresh.py [--check] [FILE ...]
 
 A document shows a command as a `console` block: `$ command` on its first line, what it prints below. A comment before the block,
-`<!-- up to: PATTERN -->`, leaves out the first line that matches and all that follow; `...` stands in their place. Commands run with
-bash in an empty directory, with the programs that stand beside this Python first. The picture of the README is what its
-`etcdsim run zero-value-leak --out leak` draws.
+`<!-- up to: PATTERN -->`, leaves out the first line that matches and all that follow; `...` stands in their place. Commands
+run with bash, a document's in one empty directory, with the programs that stand beside this Python first. The picture of the
+README is what its `etcdsim run zero-value-leak --out leak` draws.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 DOCUMENTS = [HERE.parent / "README.md", *sorted(HERE.rglob("*.md"))]
 PICTURE = HERE / "overview.png"
-BLOCK = re.compile(r"(?P<head>(?:<!-- up to: (?P<end>[^\n]+?) -->\n\n?)?```console\n\$ (?P<command>[^\n]+)\n)(?P<output>.*?)(?=^```$)", re.M | re.S)
-"""A block may stand inside a list: it is then indented, and not found."""
+BLOCK = re.compile(
+    r"(?P<head>(?:^<!-- up to: (?P<end>[^\n]+) -->\n\n?)?^```console\n\$ (?P<command>[^\n]+)\n)(?P<output>.*?)(?=^```$)",
+    re.M | re.S,
+)
 
 
 def printed(command: str, folder: Path) -> str:

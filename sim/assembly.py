@@ -6,7 +6,7 @@ Every component draws from the stream of its own name, so two variants of a scen
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 from sim import distributions
@@ -27,13 +27,14 @@ from sim.etcd.mvcc import Mvcc
 from sim.etcd.request import Op, Outcome, Shape
 from sim.hardware.disk import Disk, Stalls
 from sim.hardware.link import one_way
+from sim.journal import Samples
 from sim.processes import background, clients
 from sim.processes.churn import PodChurn
 from sim.processes.controller import Reconciler, Tally, enqueue_on, reconcile_worker
 from sim.processes.events import Call, Clock, Ghost
 from sim.processes.informer import Informer
 from sim.processes.leader import Leader, LeaderRules
-from sim.processes.rest_client import Gateway, RestClient, Samples, SharedLeases
+from sim.processes.rest_client import Gateway, Latencies, RestClient, SharedLeases
 from sim.processes.watch import WatchHub
 from sim.processes.work_queue import Workplace
 from sim.ratelimit.bucket import TokenBucket
@@ -92,8 +93,8 @@ class RunningController:
     tally: Tally
     cache: ObjectMap
     client: RestClient
-    queue_seconds: list[int] = field(default_factory=list)
-    work_seconds: list[int] = field(default_factory=list)
+    queue_seconds: Samples
+    work_seconds: Samples
 
 
 @dataclass(slots=True)
@@ -109,11 +110,11 @@ class World:
     followers: dict[str, Follower]
     servers: list[ApiServer]
     hubs: list[WatchHub]
-    samples: list[Samples]
+    latencies: list[Latencies]
     controllers: list[RunningController]
     incidents: list[Incident]
-    client_latencies: list[int]
-    list_durations: list[int]
+    client_latencies: Samples
+    list_durations: Samples
     shapes: dict[str, Shape]
 
 
@@ -125,7 +126,7 @@ class _Builder:
             "kube-apiserver", "etcd", "preloaded",
         ]  # fmt: skip
         self.incidents: list[Incident] = []
-        self.samples: list[Samples] = []
+        self.latencies: list[Latencies] = []
         self.hubs: list[WatchHub] = []
         self.lessor: background.Lessor | None = None
 
@@ -213,8 +214,7 @@ class _Builder:
         ]
         self.background()
         self.compaction()
-        client_latencies: list[int] = []
-        list_durations: list[int] = []
+        client_latencies, list_durations = Samples(), Samples()
         self.workloads(list_durations)
         self.clients(client_latencies)
         for fault_name, fault in scenario.faults.items():
@@ -222,7 +222,7 @@ class _Builder:
         self.backend.begin()
         return World(
             env, scenario, self.writers, leading, self.backend, self.leader, followers,
-            [gateway.server for gateway in self.gateways], self.hubs, self.samples, controllers, self.incidents,
+            [gateway.server for gateway in self.gateways], self.hubs, self.latencies, controllers, self.incidents,
             client_latencies, list_durations, self.shape,
         )  # fmt: skip
 
@@ -253,9 +253,9 @@ class _Builder:
         )  # fmt: skip
         lag = self.delays(declared_server.watch_lag, f"apiserver.{name}.watch", 256)
         self.hubs.append(WatchHub(self.env, cache, lag.draw, to_client))
-        samples = Samples(to_client)
-        self.samples.append(samples)
-        return Gateway(self.env, server, self.leader.propose, samples)
+        latencies = Latencies(to_client)
+        self.latencies.append(latencies)
+        return Gateway(self.env, server, self.leader.propose, latencies)
 
     def exists(self, key: ObjectKey, shape: Shape, writer: int) -> ObjectKey:
         """An object that is there before the start, and that every API server knows."""
@@ -319,14 +319,13 @@ class _Builder:
         creates = controller.reconcile.on_zero_value
         running = []
         for number in range(controller.count):
-            queue_seconds: list[int] = []
-            work_seconds: list[int] = []
+            queue_seconds, work_seconds = Samples(), Samples()
             limiter = rate_limiter(resolved.limiter)
             queue: WorkQueue
             if resolved.queue == "priority":
-                queue = PriorityQueue(limiter, queue_seconds.append, work_seconds.append)
+                queue = PriorityQueue(limiter, queue_seconds.add, work_seconds.add)
             else:
-                queue = RateLimitingQueue(limiter, queue_seconds.append, work_seconds.append)
+                queue = RateLimitingQueue(limiter, queue_seconds.add, work_seconds.add)
             place, tally = Workplace(env, queue), Tally()
             cache = ObjectMap(controller.cache.on_delete == "keep-zero-value")
             client = RestClient(gateway, None if resolved.qps is None else TokenBucket(resolved.qps, resolved.burst))
@@ -362,7 +361,7 @@ class _Builder:
 
     # ---- what the world does
 
-    def workloads(self, list_durations: list[int]) -> None:
+    def workloads(self, list_durations: Samples) -> None:
         env = self.env
         for name, workload in self.scenario.workloads.items():
             writer = self.writer(name)
@@ -373,7 +372,7 @@ class _Builder:
                 env.process(
                     clients.lists(
                         env, self.backend, partial(self._live, shape), workload.from_,
-                        self.gap(workload.every, f"workloads.{name}.every"), list_durations,
+                        self.gap(workload.every, f"workloads.{name}.every"), list_durations.add,
                     )
                 )  # fmt: skip
 
@@ -408,7 +407,7 @@ class _Builder:
         )  # fmt: skip
         env.process(churn.run())
 
-    def clients(self, latencies: list[int]) -> None:
+    def clients(self, latencies: Samples) -> None:
         env = self.env
         for name, client in self.scenario.clients.items():
             writer, shape = self.writer(name), self.client_shape[name]
@@ -416,7 +415,7 @@ class _Builder:
             for _ in range(client.clients):
                 call = Call(env, self.leader.propose, writer)
                 env.process(
-                    clients.closed_loop(env, call, shape, think, client.rtt // 2, self.scenario.etcd.costs.request, latencies)
+                    clients.closed_loop(env, call, shape, think, client.rtt // 2, self.scenario.etcd.costs.request, latencies.add)
                 )
 
 

@@ -28,11 +28,11 @@ from numpy.typing import NDArray
 
 from sim.etcd import wal
 from sim.etcd.bbolt import Pages
-from sim.etcd.journal import Journal
 from sim.etcd.mvcc import Compacted, CompactedError, FutureRevisionError, Mvcc
 from sim.etcd.request import CREATED, PUT_ONCE, Entry, Op, Outcome, Shape
 from sim.etcd.tail import COMMIT, COMPACTION, Tail
 from sim.hardware.disk import NEVER, Disk
+from sim.journal import Journal
 from sim.units import MILLISECOND, Bytes, Nanoseconds
 
 CODES: Final = 16

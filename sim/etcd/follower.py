@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sim.etcd import wal
-from sim.etcd.journal import Journal
 from sim.hardware.disk import Disk
+from sim.journal import Journal
 from sim.units import Bytes, Nanoseconds
 
 

@@ -5,7 +5,6 @@ Bucket i holds durations above G**(i-1) and up to G**i nanoseconds, G = 2**(1/32
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -30,10 +29,10 @@ class Histogram:
         self._waiting = 0
         self.windows: list[Histogram] | None = [] if windowed else None
 
-    def record(self, durations: NDArray[np.int64] | Sequence[int]) -> None:
-        """Count durations in nanoseconds."""
+    def record(self, durations: NDArray[np.int64]) -> None:
+        """Count durations in nanoseconds; the array is kept until it is counted."""
         if len(durations):
-            self._pending.append(np.array(durations, dtype=np.int64))
+            self._pending.append(durations)
             self._waiting += len(durations)
             if self._waiting >= _BLOCK:
                 self._settle()

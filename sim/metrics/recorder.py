@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from sim.assembly import World
 from sim.etcd.backend import CODES
-from sim.etcd.journal import Journal
 from sim.etcd.request import Outcome
+from sim.journal import Journal
 from sim.metrics.histogram import Histogram
 from sim.units import SECOND, Nanoseconds
 
@@ -63,11 +63,13 @@ class Recorder:
             "workqueue.queue_seconds", "workqueue.work_seconds", "etcd.list_seconds",
         ):  # fmt: skip
             self.histograms[name] = Histogram(windowed=name.startswith("etcd."))
-        for name in world.scenario.etcd.members:
+        for name in world.followers:
             self.histograms[f"members.{name}.wal_fsync_seconds"] = Histogram()
+        self.histograms[f"members.{world.member}.wal_fsync_seconds"] = self.histograms["etcd.wal_fsync_seconds"]
         for name in world.scenario.controllers:
             for figure in ("queue_seconds", "work_seconds"):
-                self.histograms[f"controllers.{name}.{figure}"] = Histogram()
+                own = Histogram() if len(world.scenario.controllers) > 1 else self.histograms[f"workqueue.{figure}"]
+                self.histograms[f"controllers.{name}.{figure}"] = own
 
     _first_revision: int = 0
     _keys: int = 0
@@ -83,7 +85,7 @@ class Recorder:
         env, ordinal = self.world.env, 0
         while True:
             if ordinal % STEPS_PER_WINDOW == 0 and ordinal < WINDOWS * STEPS_PER_WINDOW:
-                for histogram in self.histograms.values():
+                for histogram in {id(histogram): histogram for histogram in self.histograms.values()}.values():
                     histogram.new_window()
             yield env.timeout(self.step)
             ordinal += 1
@@ -112,7 +114,6 @@ class Recorder:
             self.revision += 1
         (_, saves) = world.leader.saves.take(now)
         histograms["etcd.wal_fsync_seconds"].record(saves)
-        histograms[f"members.{world.member}.wal_fsync_seconds"].record(saves)
         for name, follower in world.followers.items():
             histograms[f"members.{name}.wal_fsync_seconds"].record(follower.saves.take(now)[1])
         for name, journal in (
@@ -123,31 +124,24 @@ class Recorder:
             histograms[name].record(journal.take(now)[1])
         self.removed += int(backend.removed.take(now)[1].sum())
         _forget(backend.database, now)
-        for samples in world.samples:
-            at_server = np.array(samples.rest_requests, dtype=np.int64) - 2 * samples.to_client
-            histograms["apiserver.request_seconds"].record(at_server)
-            for name, values in (
-                ("etcd.request_seconds", samples.etcd_requests),
-                ("rest_client.request_seconds", samples.rest_requests),
-                ("rest_client.rate_limiter_seconds", samples.limiter_waits),
-            ):
-                histograms[name].record(values)
-                values.clear()
-        for name, values in (
-            ("etcd.commit_seconds", world.leader.commit_waits),
-            ("etcd.request_seconds", world.client_latencies),
-            ("etcd.list_seconds", world.list_durations),
-        ):
-            histograms[name].record(values)
-            values.clear()
+        for latencies_of in world.latencies:
+            requests = latencies_of.rest_requests.take()
+            histograms["rest_client.request_seconds"].record(requests)
+            histograms["apiserver.request_seconds"].record(requests - 2 * latencies_of.to_client)
+            histograms["rest_client.rate_limiter_seconds"].record(latencies_of.limiter_waits.take())
+            histograms["etcd.request_seconds"].record(latencies_of.etcd_requests.take())
+        histograms["etcd.commit_seconds"].record(world.leader.commit_waits.take())
+        histograms["etcd.request_seconds"].record(world.client_latencies.take())
+        histograms["etcd.list_seconds"].record(world.list_durations.take())
         for hub in world.hubs:
-            histograms["watch.lag_seconds"].record(hub.lags)
-            hub.lags.clear()
+            histograms["watch.lag_seconds"].record(hub.lags.take())
         for controller in world.controllers:
-            for figure, values in (("queue_seconds", controller.queue_seconds), ("work_seconds", controller.work_seconds)):
-                histograms[f"workqueue.{figure}"].record(values)
-                histograms[f"controllers.{controller.name}.{figure}"].record(values)
-                values.clear()
+            for figure, samples in (("queue_seconds", controller.queue_seconds), ("work_seconds", controller.work_seconds)):
+                values = samples.take()
+                both, own = histograms[f"workqueue.{figure}"], histograms[f"controllers.{controller.name}.{figure}"]
+                both.record(values)
+                if own is not both:
+                    own.record(values)
         self._row(now, latencies, saves)
 
     def _count(self, codes: NDArray[np.int64]) -> None:

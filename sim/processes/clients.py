@@ -15,19 +15,20 @@ Process = Generator[Any, Any, None]
 
 def closed_loop(
     env: Clock, call: Call, shape: Shape, think: Callable[[], Nanoseconds], way: Nanoseconds, request: Nanoseconds,
-    latencies: list[int],
+    latency: Callable[[int], None],
 ) -> Process:  # fmt: skip
     """One client: think, put a key that never existed, take the answer. way: one way to etcd; request: its gRPC goroutine, ns."""
     call.op, call.shape, call.data = Op.PUT_ONCE, shape, shape.put_data
     while True:
         pause = think()
         yield call.send(pause + way + request, way)
-        latencies.append(env._now - call.arrives + way + request)
+        latency(env._now - call.arrives + way + request)
 
 
 def lists(
-    env: Clock, backend: Backend, keys: Callable[[], int], begin: Nanoseconds, gap: Callable[[], Nanoseconds], durations: list[int]
-) -> Process:
+    env: Clock, backend: Backend, keys: Callable[[], int], begin: Nanoseconds, gap: Callable[[], Nanoseconds],
+    duration: Callable[[int], None],
+) -> Process:  # fmt: skip
     """A client that lists all objects of one kind at intervals."""
     yield env.timeout(begin)
     while True:
@@ -35,5 +36,5 @@ def lists(
         backend.advance(started)
         ends = backend.list_keys(started, keys())
         yield env.timeout(ends - started)
-        durations.append(ends - started)
+        duration(ends - started)
         yield env.timeout(max(0, started + gap() - env._now))

@@ -23,9 +23,9 @@ from typing import Final
 from sim.etcd import wal
 from sim.etcd.backend import Backend
 from sim.etcd.follower import Follower
-from sim.etcd.journal import Journal
 from sim.etcd.request import PUT_ONCE, Op, Outcome
 from sim.hardware.disk import Disk
+from sim.journal import Journal, Samples
 from sim.processes.events import Alarm, Call, Clock, Ghost
 from sim.units import SECOND, Bytes, Nanoseconds
 
@@ -71,7 +71,7 @@ class Leader:
         self.log = wal.Segments(rules.segment)
         self.saves = Journal(1)  # duration of the fdatasyncs of a save
         self._save_times, self._save_durations = self.saves.times, self.saves.columns[0]
-        self.commit_waits: list[Nanoseconds] = []  # from proposal to hand-over
+        self.commit_waits = Samples()  # from proposal to hand-over
         self.batches = self.entries = 0
         self.bytes_by_writer = [0] * writers
         # The file that is computed ahead is never smaller than the one of now: far from the quota nothing has to be looked up.
@@ -170,9 +170,9 @@ class Leader:
     def _hand_over(self, now: Nanoseconds, batch: list[Call | Ghost]) -> None:
         self._backend.hand_over(now, batch)
         timeout = self._rules.request_timeout
-        waits = self.commit_waits
+        waited = self.commit_waits.add
         for entry in batch:
-            waits.append(now - entry.arrives)
+            waited(now - entry.arrives)
             if entry.op > PUT_ONCE:
                 self._applied(entry)
             done = entry.done

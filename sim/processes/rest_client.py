@@ -17,6 +17,7 @@ from sim.apiserver.lease_manager import LeaseManager
 from sim.apiserver.server import ApiServer
 from sim.etcd import wal
 from sim.etcd.request import CONFLICT, CREATE_ONCE, Op, Outcome, Shape
+from sim.journal import Samples
 from sim.processes.events import NOTHING, Call, Clock
 from sim.ratelimit.bucket import TokenBucket
 from sim.units import SECOND, Nanoseconds
@@ -28,19 +29,19 @@ Requests = Generator[Any, Any, None]
 """What a process has to `yield from`: it ends when the server has answered; the outcome stands in the call."""
 
 
-class Samples:
-    """Latencies of requests as they are answered, nanoseconds: plain lists that the recorder empties.
+class Latencies:
+    """Latencies of requests as they are answered.
 
-    to_client: one way between the API server and its clients: what a client sees is the server's time and twice that.
+    to_client: one way between the API server and its clients, nanoseconds: a client sees the server's time and twice that.
     """
 
     __slots__ = ("etcd_requests", "limiter_waits", "rest_requests", "to_client")
 
     def __init__(self, to_client: Nanoseconds) -> None:
         self.to_client = to_client
-        self.rest_requests: list[int] = []
-        self.limiter_waits: list[int] = []
-        self.etcd_requests: list[int] = []
+        self.rest_requests = Samples()
+        self.limiter_waits = Samples()
+        self.etcd_requests = Samples()
 
 
 class SharedLeases:
@@ -54,8 +55,8 @@ class SharedLeases:
 class Gateway:
     """Where requests of API server clients become transactions: one API server in front of one etcd."""
 
-    def __init__(self, env: Clock, server: ApiServer, propose: Callable[[Call], None], samples: Samples):
-        self.env, self.server, self.samples = env, server, samples
+    def __init__(self, env: Clock, server: ApiServer, propose: Callable[[Call], None], latencies: Latencies):
+        self.env, self.server, self.latencies = env, server, latencies
         self._propose = propose
 
     def call(self, writer: int) -> Call:
@@ -74,10 +75,10 @@ class RestClient:
 
     def __init__(self, gateway: Gateway, bucket: TokenBucket | None):
         self._env, self._gateway, self._server, self._bucket = gateway.env, gateway, gateway.server, bucket
-        self._samples = gateway.samples
+        self._latencies = gateway.latencies
         self._way_back = self._server.to_etcd + self._server.to_client
         self._etcd_trip = 2 * self._server.to_etcd
-        self._rest_requests, self._etcd_requests = self._samples.rest_requests, self._samples.etcd_requests
+        self._rest_request, self._etcd_request = self._latencies.rest_requests.add, self._latencies.etcd_requests.add
         self.requests = 0
 
     def create_once(self, call: Call, shape: Shape, work: Nanoseconds = 0) -> Call:
@@ -89,15 +90,15 @@ class RestClient:
         now, way_in = self._env._now, self._server.way_in()
         if self._bucket is not None:
             wait = self._bucket.reserve(now)
-            self._samples.limiter_waits.append(wait)
+            self._latencies.limiter_waits.add(wait)
             work += wait
         call.since = now + work
         return call.send(work + way_in, self._way_back)
 
     def received(self, call: Call) -> None:
         """The answer of `call` is here: observe it."""
-        self._rest_requests.append(self._env._now - call.since)
-        self._etcd_requests.append(call.answered - call.arrives + self._etcd_trip)
+        self._rest_request(self._env._now - call.since)
+        self._etcd_request(call.answered - call.arrives + self._etcd_trip)
         outcome, server = call.outcome, self._server
         if outcome >= CONFLICT:
             if outcome is CONFLICT:
@@ -148,7 +149,7 @@ class RestClient:
             call.expected, call.data = resource_version, call.shape.update_data(resource_version)
         yield self._send(call)
         while call.outcome is Outcome.CONFLICT and resource_version is None and call.revision:
-            self._samples.etcd_requests.append(call.answered - call.arrives + 2 * self._server.to_etcd)
+            self._etcd_request(call.answered - call.arrives + 2 * self._server.to_etcd)
             call.expected = call.revision  # the failed transaction brought the current version along
             call.data = (
                 call.shape.delete_data(call.expected) if call.op is Op.DELETE else call.shape.update_data(call.expected)
@@ -161,7 +162,7 @@ class RestClient:
         wait = 0
         if self._bucket is not None:
             wait = self._bucket.reserve(self._env._now)
-            self._samples.limiter_waits.append(wait)
+            self._latencies.limiter_waits.add(wait)
         self.requests += 1
         delay = work + wait
         call.since = self._env._now + delay

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from sim.apiserver.objects import EventType, Labels, ObjectKey, WatchEvent
 from sim.apiserver.watch_cache import WatchCache
 from sim.etcd.request import Outcome
+from sim.journal import Samples
 from sim.processes.events import Alarm, Call, Clock, Ghost
 from sim.units import Nanoseconds
 
@@ -28,7 +29,7 @@ class WatchHub:
         self._subscribers: list[tuple[str, Labels, Callable[[WatchEvent], None]]] = []
         self._last: Nanoseconds = 0
         self.sent = 0
-        self.lags: list[Nanoseconds] = []
+        self.lags = Samples()
 
     def subscribe(self, resource: str, selector: Labels, receive: Callable[[WatchEvent], None]) -> None:
         """Call `receive` for each event of objects of `resource` that carry all labels of `selector`."""
@@ -55,7 +56,7 @@ class WatchHub:
     def _deliver(self, event: WatchEvent, happened: Nanoseconds, at: Nanoseconds, receive: Callable[[WatchEvent], None]) -> None:
         def ring(_alarm: Alarm) -> None:
             self.sent += 1
-            self.lags.append(at - happened)
+            self.lags.add(at - happened)
             receive(event)
 
         Alarm(self._env, ring).arm(at - self._env._now)

@@ -1,16 +1,35 @@
-"""What a station computed ahead, kept until its time has come: observers see only what has happened by now.
+"""What has been observed and is not counted yet: samples of now, and journals of what was computed ahead.
 
-Columns grow by plain list appends (the cheapest observation there is) and are taken as arrays, so counting costs numpy, not Python.
+A station knows beforehand when its work will be done; observers may see only what has happened by now. So it writes rows into
+a journal, and whoever counts takes those whose time has come. Both are machine integers that grow by plain appends (the
+cheapest observation there is) and are taken as arrays: counting costs numpy, not Python.
 """
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim.units import Nanoseconds
+
+
+class Samples:
+    """Durations that are observed as they happen. `add(duration)` is the array's own append."""
+
+    __slots__ = ("_values", "add")
+
+    def __init__(self) -> None:
+        self._values: array[int] = array("q")
+        self.add = self._values.append
+
+    def take(self) -> NDArray[np.int64]:
+        """Everything since the last call, nanoseconds."""
+        values = np.array(self._values, dtype=np.int64)
+        del self._values[:]
+        return values
 
 
 class Journal:
@@ -20,8 +39,8 @@ class Journal:
 
     def __init__(self, columns: int = 1):
         self._last = [0] * columns
-        self.times: list[Nanoseconds] = []
-        self.columns: tuple[list[int], ...] = tuple([] for _ in range(columns))
+        self.times: array[Nanoseconds] = array("q")
+        self.columns: tuple[array[int], ...] = tuple(array("q") for _ in range(columns))
 
     def take(self, now: Nanoseconds) -> list[NDArray[np.int64]]:
         """Rows with a time up to `now`, removed: one array a column, the times first."""
