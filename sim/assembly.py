@@ -129,6 +129,8 @@ class _Builder:
         self.latencies: list[Latencies] = []
         self.hubs: list[WatchHub] = []
         self.lessor: background.Lessor | None = None
+        self._informers: list[Informer] = []
+        self._pods: list[ObjectKey] = []
 
     def delays(self, law: laws.Distribution, name: str, block: int = 4096) -> Delays:
         return Delays(self.streams(name), table(law), block)
@@ -357,8 +359,6 @@ class _Builder:
             running.append(RunningController(name, place, tally, cache, client, queue_seconds, work_seconds))
         return running
 
-    _informers: list[Informer]
-
     # ---- what the world does
 
     def workloads(self, list_durations: Samples) -> None:
@@ -375,6 +375,9 @@ class _Builder:
                         self.gap(workload.every, f"workloads.{name}.every"), list_durations.add,
                     )
                 )  # fmt: skip
+
+        for informer in self._informers:
+            informer.list(self._pods)
 
     def _live(self, name: str) -> int:
         """Live keys of an object type: those of the writers that create it."""
@@ -398,9 +401,7 @@ class _Builder:
         labels = _pairs(workload.labels)
         pods = [ObjectKey(workload.object, "default", f"{name}-{number}", labels) for number in range(workload.pods)]
         for key in pods:
-            self.exists(key, pod, writer)
-        for informer in self._informers:
-            informer.list(pods)
+            self._pods.append(self.exists(key, pod, writer))
         churn = PodChurn(
             env, RestClient(gateway, None), partial(gateway.call, writer), pod, event, leases, pods, workload.events_per_pod,
             self.gap(workload.every, f"workloads.{name}.every"),
@@ -421,9 +422,7 @@ class _Builder:
 
 def build(scenario: Scenario, seed: int) -> World:
     """Assemble one variant of a scenario, ready to run from time 0."""
-    builder = _Builder(scenario, seed)
-    builder._informers = []
-    return builder.build()
+    return _Builder(scenario, seed).build()
 
 
 def _since(release: tuple[int, int, int], patch_of_3_4: int, patch_of_3_5: int) -> bool:

@@ -40,7 +40,7 @@ class SharedInformer:
     """A store kept by list and watch. fifo: `delta` up to client-go 0.32, `real` from 0.33 on."""
 
     def __init__(self, fifo: Literal["delta", "real"]):
-        self.store = Store()
+        self.store = Store(deletion_handling_meta_namespace_key)  # as shared informers do: deletions may be tombstones
         self._fifo = DeltaFIFO(self.store, emit_delta_type_replaced=True) if fifo == "delta" else RealFIFO(self.store)
         self.handlers: list[Callable[[Notification], None]] = []
 
