@@ -17,8 +17,17 @@ from numpy.typing import NDArray
 
 from sim.units import Nanoseconds
 
-TABLE: Final = 4096
-"""Entries of a quantile table: the tail beyond 1 - 1/8192 is one entry, the median of that last slice."""
+SLICES: Final = 4096
+"""A quantile table cuts the probabilities into so many equal slices, and the last of these into so many again: a table of
+2 * SLICES - 1 entries, whose rarest is drawn once in 17 million."""
+_LAST: Final = SLICES - 1
+
+PROBABILITIES: Final[NDArray[np.float64]] = np.concatenate(
+    [(np.arange(_LAST) + 0.5) / SLICES, (_LAST + (np.arange(SLICES) + 0.5) / SLICES) / SLICES]
+)
+"""For each entry of a table the probability whose quantile it is: the middle of its slice. Shape (2 * SLICES - 1,)."""
+WEIGHTS: Final[NDArray[np.float64]] = np.concatenate([np.full(_LAST, 1 / SLICES), np.full(SLICES, 1 / SLICES**2)])
+"""For each entry of a table how probable it is. Sums to 1."""
 
 
 class Stream:
@@ -56,7 +65,7 @@ class Streams:
 class Delays:
     """Durations in nanoseconds, drawn by inverting a quantile table: one uniform of `stream` a draw.
 
-    quantiles: shape (TABLE,), nanoseconds, rising: entry i stands for probabilities [i, i + 1) / TABLE. `draw()` gives the
+    quantiles: a table in nanoseconds, rising, of the shape of PROBABILITIES. `draw()` gives the
     next one; it is an iterator's own method, because a run draws some ten million times.
     """
 
@@ -68,10 +77,13 @@ class Delays:
 
     def _blocks(self, stream: Stream, size: int) -> Iterator[list[Nanoseconds]]:
         while True:
-            index = (stream.block(size) * TABLE).astype(np.int64)
+            place = stream.block(size) * SLICES
+            index = place.astype(np.int64)
+            tail = np.flatnonzero(index == _LAST)
+            index[tail] += ((place[tail] - _LAST) * SLICES).astype(np.int64)
             yield self._quantiles[index].tolist()
 
     @property
     def mean(self) -> float:
         """Mean of the table, nanoseconds."""
-        return float(self._quantiles.mean())
+        return float(self._quantiles @ WEIGHTS)

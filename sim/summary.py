@@ -14,6 +14,8 @@ from sim.units import HOUR, MINUTE, SECOND, seconds
 
 _TREND: Final = 0.25
 """The last part of the run from which the growth of the database is extrapolated."""
+_COUNTED_ONCE: Final = (3, 6, 0)
+"""Before this version etcd counts each byte of the WAL twice, when it is buffered and when it is flushed (wal/encoder.go)."""
 _SHORTEST: Final = 30 * MINUTE
 """Below this horizon nothing is said of a quota that was not reached: compaction has not shown its effect yet."""
 
@@ -51,6 +53,7 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
         "etcd.revision": recorder.revision,
         "etcd.revisions_retained": recorder.retained,
         "etcd.wal_bytes_written": leader.log.written,
+        "etcd_disk_wal_write_bytes_total": leader.log.written * (2 if world.scenario.etcd.release < _COUNTED_ONCE else 1),
         "etcd.wal_fsyncs": recorder.histograms["etcd.wal_fsync_seconds"].count,
         "etcd.db_bytes_total": backend.database.value_at(horizon, 0),
         "etcd.db_bytes_in_use": backend.database.value_at(horizon, 1),

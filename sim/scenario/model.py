@@ -48,8 +48,8 @@ class Scenario(Section):
     about: str = field("", "What this scenario shows, in a line.")
     extends: str | None = field(None, "Another scenario, by name or path, that this one changes; resolved when it is loaded.")
     horizon: PositiveDuration = required("How much time is simulated.")
-    analysis: Literal["terminating", "steady"] = field(
-        "terminating", "terminating: everything from the start counts; steady: the warm-up is cut."
+    analysis: Literal["terminating"] = field(
+        "terminating", "terminating: everything from the start counts. (Cutting a warm-up is not offered yet.)"
     )
     etcd: Etcd = required("The etcd cluster.")
     apiservers: dict[Name, ApiServer] = field({"api": ApiServer()}, "API servers by name.")

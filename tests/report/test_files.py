@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -104,6 +105,12 @@ def test_the_json_has_the_keys_that_others_rely_on() -> None:
     ]
     assert isinstance(leaking["metrics"]["etcd.keys_live"], int)
     json.dumps(found, allow_nan=False)
+
+
+def test_the_order_of_the_metrics_in_a_run_does_not_matter() -> None:
+    of = runs()
+    turned = {name: replace(run, metrics=dict(reversed(run.metrics.items()))) for name, run in of.items()}
+    assert json.dumps(Runs(of.scenario, 7, turned, wall_seconds=12.5, version="0.1.0").to_json()) == json.dumps(of.to_json())
 
 
 def test_numbers_have_nine_digits_unless_they_are_whole() -> None:
