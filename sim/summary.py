@@ -6,14 +6,14 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from sim.metrics.histogram import Histogram
 from sim.metrics.recorder import Recorder
 from sim.result import Distribution, Run, upper_seconds
 from sim.units import HOUR, MINUTE, SECOND, seconds
 
-_TREND: Final = 0.25
-"""The last part of the run from which the growth of the database is extrapolated."""
+_QUARTERS: Final = 4
 _COUNTED_ONCE: Final = (3, 6, 0)
 """Before this version etcd counts each byte of the WAL twice, when it is buffered and when it is flushed (wal/encoder.go)."""
 _SHORTEST: Final = 30 * MINUTE
@@ -118,9 +118,9 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
 
 
 def _seconds_to_quota(recorder: Recorder, series: pd.DataFrame) -> tuple[float | None, str]:
-    """When the database reaches the quota: as seen, or along the growth of the last quarter of the run; and which of the two.
+    """When the database reaches the quota: as seen, or as it has been growing; and which of the two.
 
-    never: without a quota, or where the file did not grow in that quarter. unknown: the run is too short to tell.
+    never: without a quota, or where the file did not grow in the last quarter of the run. unknown: the run is too short to tell.
     """
     world = recorder.world
     quota = world.scenario.etcd.quota
@@ -129,12 +129,30 @@ def _seconds_to_quota(recorder: Recorder, series: pd.DataFrame) -> tuple[float |
     for incident in world.incidents:
         if incident.kind == "quota":
             return incident.at_seconds, "reached"
-    if recorder.horizon < _SHORTEST or len(series) < 8:
+    if recorder.horizon < _SHORTEST or len(series) < _QUARTERS * 2:
         return None, "unknown"
     size = series["etcd.db_bytes_total"].to_numpy(dtype=np.float64)
     times = series.index.to_numpy(dtype=np.float64)
-    part = int(len(size) * (1 - _TREND))
-    growth = (size[-1] - size[part]) / (times[-1] - times[part])
-    if growth <= 0:
-        return None, "never"
-    return float(times[-1] + (quota - size[-1]) / growth), "extrapolated"
+    left = time_to_grow(times, size, quota - size[-1])
+    return (None, "never") if left is None else (float(times[-1] + left), "extrapolated")
+
+
+def time_to_grow(times: NDArray[np.float64], size: NDArray[np.float64], by: float) -> float | None:
+    """Seconds until `size` has grown by so many more bytes; None where it does not grow in the last quarter of the times.
+
+    A straight line through that quarter; where the growth itself has been growing evenly over the last three quarters (a leak's is
+    quadratic), that goes on too.
+    """
+    edges = np.linspace(0, len(size) - 1, _QUARTERS + 1).astype(np.int64)
+    rates = np.diff(size[edges]) / np.diff(times[edges])
+    rate = rates[-1]
+    if rate <= 0:
+        return None
+    second, third, fourth = rates[-3:]
+    steps = third - second, fourth - third
+    if second <= 0 or min(steps) <= 0 or max(steps) > 2 * min(steps):
+        return float(by / rate)
+    span = times[edges[-1]] - times[edges[-2]]
+    acceleration = (fourth - second) / (2 * span)
+    now = rate + acceleration * span / 2  # a quarter's mean rate is that of its middle
+    return float((np.sqrt(now**2 + 2 * acceleration * by) - now) / acceleration)

@@ -40,7 +40,7 @@ class Objective(Section):
         return read_value(info.data["figure"], value) if "figure" in info.data else None
 
     @field_serializer("min", "max")
-    def _with_unit(self, value: float | None) -> str | float | None:
+    def _with_unit(self, value: float | None) -> str | int | float | None:
         return None if value is None else write_value(self.figure, value)
 
     @model_validator(mode="after")
