@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -37,32 +37,25 @@ class Counts:
     conflicts: int = 0
 
 
-@dataclass(slots=True)
+_DISTRIBUTIONS: Final = (
+    "etcd.apply_seconds", "etcd.apply_execution_seconds", "etcd.commit_seconds", "etcd.wal_fsync_seconds",
+    "etcd.backend_commit_seconds", "etcd.compaction_seconds", "etcd.compaction_pause_seconds", "etcd.request_seconds",
+    "etcd.list_seconds", "apiserver.request_seconds", "rest_client.request_seconds", "rest_client.rate_limiter_seconds",
+    "watch.lag_seconds", "workqueue.queue_seconds", "workqueue.work_seconds",
+)  # fmt: skip
+
+
 class Recorder:
-    """Histograms, counts and series of one run. `step` is the time between two observations, nanoseconds."""
+    """Histograms, counts and series of one run of `world` up to `horizon`, nanoseconds."""
 
-    world: World
-    horizon: Nanoseconds
-    histograms: dict[str, Histogram] = field(default_factory=dict)
-    by_writer: list[Counts] = field(default_factory=list)
-    rows: list[dict[str, float]] = field(default_factory=list)
-    revision: int = 0
-    removed: int = 0
-    bytes_seen: Nanoseconds = 0
-
-    def __post_init__(self) -> None:
-        world = self.world
+    def __init__(self, world: World, horizon: Nanoseconds):
+        self.world, self.horizon = world, horizon
         self.by_writer = [Counts() for _ in world.writers]
+        self.rows: list[dict[str, float]] = []
         mvcc = world.backend.mvcc
-        self.revision = self._first_revision = mvcc.revision
-        self._keys, self._retained = mvcc.keys_live, mvcc.retained
-        for name in (
-            "etcd.apply_seconds", "etcd.apply_execution_seconds", "etcd.commit_seconds", "etcd.wal_fsync_seconds",
-            "etcd.backend_commit_seconds", "etcd.compaction_seconds", "etcd.compaction_pause_seconds", "etcd.request_seconds",
-            "apiserver.request_seconds", "rest_client.request_seconds", "rest_client.rate_limiter_seconds", "watch.lag_seconds",
-            "workqueue.queue_seconds", "workqueue.work_seconds", "etcd.list_seconds",
-        ):  # fmt: skip
-            self.histograms[name] = Histogram(windowed=name.startswith("etcd."))
+        self.revision = mvcc.revision
+        self._keys, self._retained, self._removed = mvcc.keys_live, mvcc.retained, 0
+        self.histograms = {name: Histogram(windowed=name.startswith("etcd.")) for name in _DISTRIBUTIONS}
         for name in world.followers:
             self.histograms[f"members.{name}.wal_fsync_seconds"] = Histogram()
         self.histograms[f"members.{world.member}.wal_fsync_seconds"] = self.histograms["etcd.wal_fsync_seconds"]
@@ -70,10 +63,6 @@ class Recorder:
             for figure in ("queue_seconds", "work_seconds"):
                 own = Histogram() if len(world.scenario.controllers) > 1 else self.histograms[f"workqueue.{figure}"]
                 self.histograms[f"controllers.{name}.{figure}"] = own
-
-    _first_revision: int = 0
-    _keys: int = 0
-    _retained: int = 0
 
     @property
     def step(self) -> Nanoseconds:
@@ -122,7 +111,7 @@ class Recorder:
             ("etcd.compaction_pause_seconds", backend.turns),
         ):
             histograms[name].record(journal.take(now)[1])
-        self.removed += int(backend.removed.take(now)[1].sum())
+        self._removed += int(backend.removed.take(now)[1].sum())
         _forget(backend.database, now)
         for latencies_of in world.latencies:
             requests = latencies_of.rest_requests.take()
@@ -162,7 +151,7 @@ class Recorder:
     def retained(self) -> int:
         """Revisions in the file by now, live and dead."""
         added = sum(counts.created + counts.updated + counts.deleted for counts in self.by_writer)
-        return self._retained + added - self.removed
+        return self._retained + added - self._removed
 
     def _row(self, now: Nanoseconds, latencies: NDArray[np.int64], saves: NDArray[np.int64]) -> None:
         world = self.world
