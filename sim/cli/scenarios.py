@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from sim.cli.output import json_option, print_json, set_option
+
+if TYPE_CHECKING:
+    from sim.scenario import Scenario
 
 
 @click.command(short_help="List the scenarios that come with etcdsim.")
@@ -47,6 +51,35 @@ def show(scenario: str, assignments: Sequence[str], variant: str | None, as_json
         print_json(to_dict(chosen))
     else:
         click.echo(dump(chosen), nl=False)
+        for line in _stacks(chosen):
+            click.echo(f"# {line}")
+
+
+def _stacks(scenario: Scenario) -> Iterator[str]:
+    """What each controller's stack resolves to, and whether the scenario or the stack said so."""
+    from sim.scenario.stacks import SOURCES
+    from sim.units import format_duration
+
+    for name, controller in scenario.controllers.items():
+        found = controller.resolved()
+        election = found.election
+        limiter = ", ".join(f"{key}: {value}" for key, value in found.limiter.model_dump(by_alias=True).items())
+        values = {
+            "client.qps": "off" if found.qps is None else f"{found.qps:g}/s",
+            "client.burst": "-" if found.qps is None else str(found.burst),
+            "queue.kind": found.queue,
+            "queue.limiter": f"{{{limiter}}}",
+            "fifo": found.fifo,
+            "resync": "never" if found.resync is None else format_duration(found.resync),
+            "leader election": "off",
+        }
+        if election is not None:
+            clocks = (election.lease, election.renew_deadline, election.retry_period)
+            values["leader election"] = " / ".join(map(format_duration, clocks))
+        yield f"controllers.{name} with {found.stack} (client-go {found.client_go}):"
+        for path, value in values.items():
+            origin = found.origin.get(path, found.stack)
+            yield f"  {path}: {value}   ({'given here' if origin == 'scenario' else SOURCES[path]})"
 
 
 @click.command(short_help="Say whether a scenario file is valid.")

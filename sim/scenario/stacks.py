@@ -88,6 +88,17 @@ def _fifo(client_go_minor: int) -> FifoKind:
     return "real" if client_go_minor >= 33 else "delta"
 
 
+SOURCES: Final[dict[str, str]] = {
+    "client.qps": "controller-runtime pkg/client/config/config.go, client-go rest/config.go",
+    "client.burst": "controller-runtime pkg/client/config/config.go, client-go rest/config.go",
+    "queue.kind": "controller-runtime pkg/controller/controller.go NewTypedUnmanaged",
+    "queue.limiter": "client-go util/workqueue/default_rate_limiters.go, controller-runtime pkg/controller/controller.go",
+    "fifo": "client-go features/known_features.go InOrderInformers",
+    "resync": "controller-runtime pkg/cache/cache.go defaultSyncPeriod",
+    "leader election": "controller-runtime pkg/manager/internal.go; lease / renew deadline / retry period",
+}
+"""The file in which each value of a stack was read."""
+
 STACKS: Final[dict[str, Stack]] = {
     stack.name: stack for stack in (_client_go(34), *(_controller_runtime(minor) for minor in range(15, 24)))
 }
