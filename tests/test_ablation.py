@@ -185,8 +185,8 @@ STATIONS: dict[str, Case] = {
         stays=(CREATED, f"{COMMIT}.mean"),
     ),
     "compaction's share of the tail": Case(
-        "old", {"etcd.compaction.by": "never"}, falls=("etcd.apply_tail_share.compaction", f"{APPLY}.mean"),
-        stays=(f"{COMMIT}.mean",),
+        "old", {"etcd.compaction": {"by": "never"}}, falls=("etcd.apply_tail_share.compaction", f"{APPLY}.mean"),
+        stays=(f"{COMMIT}.mean",), given={"etcd.compaction": {"by": "apiserver", "every": "2s"}},
     ),
     "the scan": Case("old", {"etcd.costs.scan": 0}, falls=(f"{TURN}.mean", f"{COMPACTION}.mean"), stays=(f"{TURN}.count",)),
     "deletes in a compaction": Case(

@@ -90,7 +90,7 @@ pd.Series({
 # `series` is a pandas table by simulated seconds. It holds more than the picture shows:
 
 # %%
-runs["leaking"].series[["etcd.keys_live", "etcd.db_bytes_total", "etcd.apply_seconds.p99", "cache.zero_value_keys"]].iloc[::480]
+runs["leaking"].series[["etcd.keys_live", "etcd.wal_bytes_written", "etcd.db_bytes_total", "cache.zero_value_keys"]].iloc[::480]
 
 # %% [markdown]
 # ## 5. Who did it?
@@ -140,7 +140,7 @@ axes = (created / 1e3).plot(label="no limit", color="#D55E00", figsize=(8, 3.4))
 (with_limit / 1e3).plot(ax=axes, label="20 requests/s", color="#0072B2")
 axes.axvline(reached, color="grey", linestyle=":", label=f"limit reached by the law: {reached:,.0f} s")
 axes.set(xlabel="seconds", ylabel="thousand junk keys")
-axes.legend(frameon=False);
+axes.legend(frameon=False, loc="lower right");
 
 # %% [markdown]
 # ## 7. What is fitted, what is assumed, what is predicted?

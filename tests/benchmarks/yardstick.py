@@ -1,13 +1,8 @@
-"""The leanest SimPy loop that has the shape of our problem: what a simulated write must cost at the least.
-
-worker -> think -> server -> batch fsync -> answer -> watch -> queue -> worker: bare re-used events, callbacks instead of
-processes, random numbers in blocks, nothing observed. Run: python tests/benchmarks/yardstick.py
-"""
-
-from __future__ import annotations
+"""The leanest SimPy loop: worker, queue, think, server, batch fsync, answer, watch, queue. What a write costs at the least."""
 
 import time
 from collections import deque
+from heapq import heappop
 
 import numpy as np
 from simpy.core import Environment
@@ -15,59 +10,51 @@ from simpy.events import NORMAL, Event
 
 
 def yardstick(keys: int, think: int, fsync: int, horizon: int, seed: int = 1) -> tuple[int, float, float, float]:
-    """Writes, CPU seconds per write, mean batch, events per write of a closed loop of `keys` that think (ns, exponential)."""
-    env, rng = Environment(0), np.random.default_rng(seed)
-    thinks: list[int] = []
-    inbox: list[Event] = []
-    queue: deque[Event] = deque()
-    writes = batches = 0
-    saving = False
+    """Writes, CPU seconds a write, mean batch, events a write of a closed loop of `keys` that think (ns, exponential)."""
+    env, rng, thinks, queue, inbox = Environment(0), np.random.default_rng(seed), [], deque(), []
+    saved, schedule, writes, batches, saving = Event(env), env.schedule, 0, 0, False
 
-    def queued(event: Event) -> None:  # a worker is always free: it takes the key at once
+    def queued(event):  # a worker is always free: it takes the key at once
         queue.append(event)
         if not thinks:
-            thinks.extend((rng.exponential(think, 8192)).astype(np.int64).tolist())
+            thinks.extend(rng.exponential(think, 8192).astype(np.int64).tolist())
         event.callbacks = arrive
-        env.schedule(queue.popleft(), NORMAL, thinks.pop())
+        schedule(queue.popleft(), NORMAL, thinks.pop())
 
-    def arrived(event: Event) -> None:
+    def arrived(event):
         inbox.append(event)
         if not saving:
             save()
 
-    def save() -> None:
+    def save():
         nonlocal inbox, saving, batches
-        saving, batch, inbox, batches = True, inbox, [], batches + 1
-        saved = Event(env)
-        saved._ok, saved._value, saved.callbacks = True, batch, done
-        env.schedule(saved, NORMAL, fsync)
+        saving, saved._value, saved.callbacks, inbox, batches = True, inbox, done, [], batches + 1
+        schedule(saved, NORMAL, fsync)
 
-    def answer(saved: Event) -> None:
+    def answer(saved):
         nonlocal writes, saving
-        saving = False
-        writes += len(saved._value)
+        saving, writes = False, writes + len(saved._value)
         for event in saved._value:
             event.callbacks = watch
-            env.schedule(event, NORMAL, 200_000)
+            schedule(event, NORMAL, 200_000)
         if inbox:
             save()
 
-    def watched(event: Event) -> None:
+    def watched(event):
         event.callbacks = back
-        env.schedule(event, NORMAL, 2_000_000)
+        schedule(event, NORMAL, 2_000_000)
 
     arrive, done, watch, back = [arrived], [answer], [watched], [queued]
     for _ in range(keys):
-        event = Event(env)
-        event._ok, event._value = True, None
-        queued(event)
-    began = time.process_time()
-    env.run(until=horizon)
-    cpu = time.process_time() - began
-    return writes, cpu / writes, writes / batches, next(env._eid) / writes
+        queued(Event(env))
+    events, began = env._queue, time.process_time()
+    while events[0][0] < horizon:  # as Environment.run does, without a call an event
+        env._now, _, _, event = heappop(events)
+        for callback in event.callbacks:
+            callback(event)
+    return writes, (time.process_time() - began) / writes, writes / batches, next(env._eid) / writes
 
 
 if __name__ == "__main__":
-    for keys, think in ((550, 20_000_000_000), (500, 100_000), (1500, 1_000)):
-        writes, cost, batch, events = yardstick(keys, think, 1_200_000, 150_000 * (think + 3_500_000) // keys)
-        print(f"{writes} writes, batch {batch:.1f}: {cost * 1e6:.2f} us and {events:.2f} events per write")
+    for case in ((550, 20_000_000_000, 1_200_000, 5_450_000_000_000), (500, 15_000_000, 1_200_000, 5_550_000_000)):
+        print("{} writes: {:.2e} s of CPU, batch {:.1f}, {:.2f} events per write".format(*yardstick(*case)))
