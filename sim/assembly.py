@@ -371,7 +371,7 @@ class _Builder:
                 shape = workload.object
                 env.process(
                     clients.lists(
-                        env, self.backend, partial(self._live, shape), workload.from_,
+                        env, self.backend, writer, partial(self._live, shape), workload.from_,
                         self.gap(workload.every, f"workloads.{name}.every"), list_durations.add,
                     )
                 )  # fmt: skip

@@ -151,7 +151,7 @@ class Incident:
             raise ValueError(f"details of an incident may not be called {', '.join(sorted(taken))}")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Run:
     """One variant, simulated once.
 
@@ -172,6 +172,9 @@ class Run:
     distributions: dict[str, Distribution]
     windows: dict[str, list[Distribution]]
     wall_seconds: float = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Run of {self.variant}: {len(self.metrics)} figures, seed {self.seed}, {_hours(self.horizon_seconds)}>"
 
     def quantile(self, figure: str, q: float, between: tuple[str | float, str | float] | None = None) -> float | None:
         """A quantile of a distribution in seconds, over the run or `between` two times such as ("23h", "24h").

@@ -5,12 +5,12 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
-import queue
 import signal
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing import connection
 from typing import Any, Final
 
 from sim.assembly import build
@@ -96,30 +96,54 @@ def run(
 def _side_by_side(
     scenario: Scenario, names: list[str], seed: int, horizon: Nanoseconds | None, workers: int, progress: Report | None
 ) -> dict[str, Run]:
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    reports: Any = context.Queue()
-    with context.Pool(workers, _in_child, (reports if progress else None,)) as pool:
-        jobs = {name: pool.apply_async(_job, (scenario, name, seed, horizon)) for name in names}
-        waiting = set(names)
-        while waiting:
-            try:
-                told: Progress = reports.get(timeout=0.1)
-                if progress is not None:
-                    progress(told)
-            except queue.Empty:
-                pass
-            waiting = {name for name in waiting if not jobs[name].ready()}
-        return {name: job.get() for name, job in jobs.items()}
+    """One process a variant, `workers` of them at a time; all are gone when this returns or raises."""
+    context: Any = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    waiting = list(reversed(names))
+    running: dict[Any, tuple[str, Any]] = {}
+    runs: dict[str, Run] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                name = waiting.pop()
+                ours, theirs = context.Pipe(duplex=False)
+                child = context.Process(target=_simulate, args=(theirs, scenario, name, seed, horizon, progress is not None))
+                child.start()
+                theirs.close()
+                running[ours] = name, child
+            ready: Any
+            for ready in connection.wait(list(running)):
+                name, child = running[ready]
+                try:
+                    told = ready.recv()
+                except EOFError:
+                    child.join()
+                    reason = f"{name}: its process was ended from outside (exit code {child.exitcode}): out of memory?"
+                    raise InputError(reason) from None
+                if isinstance(told, Progress):
+                    if progress is not None:
+                        progress(told)
+                    continue
+                child.join()
+                del running[ready]
+                if isinstance(told, BaseException):
+                    raise told
+                runs[name] = told
+    finally:
+        for _, child in running.values():
+            child.kill()
+        for _, child in running.values():
+            child.join()
+    return {name: runs[name] for name in names}
 
 
-_reports: Any = None
-
-
-def _in_child(reports: Any) -> None:
-    global _reports
-    _reports = reports
+def _simulate(
+    parent: connection.Connection, scenario: Scenario, name: str, seed: int, horizon: Nanoseconds | None, reports: bool
+) -> None:
+    """In the child: simulate a variant, and send how far it is, then its run or what went wrong."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-
-
-def _job(scenario: Scenario, name: str, seed: int, horizon: Nanoseconds | None) -> Run:
-    return run_variant(scenario, name, seed=seed, horizon=horizon, progress=None if _reports is None else _reports.put)
+    try:
+        parent.send(run_variant(scenario, name, seed=seed, horizon=horizon, progress=parent.send if reports else None))
+    except BrokenPipeError:
+        pass  # the parent is gone
+    except Exception as error:
+        parent.send(error)

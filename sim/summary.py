@@ -58,6 +58,7 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
         "etcd.db_bytes_total": backend.database.value_at(horizon, 0),
         "etcd.db_bytes_in_use": backend.database.value_at(horizon, 1),
         "etcd.proposals_failed": leader.failed,
+        "etcd.requests_refused": sum(leader.refused.values()),
         "etcd.leader_changes": 0,
         "etcd.writes_per_batch": leader.entries / leader.batches if leader.batches else None,
         "apiserver.conflicts": sum(server.conflicts for server in world.servers),
@@ -96,7 +97,7 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
     writers: dict[str, dict[str, float]] = {}
     for number, name in enumerate(world.writers):
         row = counts[number]
-        found_any = row.created or row.updated or row.deleted or leader.bytes_by_writer[number]
+        found_any = row.created or row.updated or row.deleted or leader.bytes_by_writer[number] or shares[number]
         if found_any:
             writers[name] = {
                 "keys_created": row.created,

@@ -47,7 +47,8 @@ def probe_disk(
         path = out if out.is_absolute() or out.parent != Path() else f"./{out}"
         remark(f"wrote {out}")
         if not as_json:
-            click.echo(f"\netcdsim run zero-value-leak --set etcd.members.a.disk={path}")
+            members = " ".join(f"--set etcd.members.{member}.disk={path}" for member in "abc")
+            click.echo(f"\netcdsim run zero-value-leak {members}")
 
 
 def _check_target(out: Path, force: bool) -> None:

@@ -85,10 +85,10 @@ class Backend:
     """
 
     __slots__ = (
-        "_applied", "_apply_cost", "_codes", "_commit_due", "_compactions", "_costs", "_disk", "_element_limit", "_executions",
-        "_free", "_latencies", "_leases", "_limit", "_next_due", "_pending", "_pending_by", "_readers_until", "_rules", "_shapes",
-        "_snapshot_at", "_times", "_turn_due", "applied",
-        "commits", "compactions", "database", "live_by_writer", "mvcc", "pages", "removed", "revoked", "size", "tail", "turns",
+        "_applied", "_apply_cost", "_codes", "_commit_due", "_compactions", "_costs", "_disk", "_element_limit",
+        "_executions", "_free", "_latencies", "_leases", "_limit", "_next_due", "_pending", "_pending_by", "_reader",
+        "_readers_until", "_rules", "_shapes", "_snapshot_at", "_times", "_turn_due", "applied", "commits",
+        "compactions", "database", "live_by_writer", "mvcc", "pages", "removed", "revoked", "size", "tail", "turns",
     )  # fmt: skip
 
     def __init__(
@@ -104,6 +104,7 @@ class Backend:
         self._pending = 0
         self._pending_by = [0] * writers
         self._readers_until: Nanoseconds = 0
+        self._reader = 0
         self._compactions: deque[_Compaction] = deque()
         self._leases: dict[int, list[tuple[int, int, int]]] = {}
         self._applied = 0
@@ -170,7 +171,7 @@ class Backend:
                 self._pending += 1
                 self._pending_by[writer] += 1
             else:
-                outcome, done = self._apply(entry, asks, begins, done)
+                outcome, begins, done = self._apply(entry, asks, begins, done)
             self._applied += 1
             if self._pending >= self._limit:
                 done = self._commit(done)
@@ -190,8 +191,8 @@ class Backend:
 
     def _apply(
         self, entry: Entry, asks: Nanoseconds, begins: Nanoseconds, done: Nanoseconds
-    ) -> tuple[Outcome, Nanoseconds]:
-        """Everything but a write-once key: the outcome, and when the entry is done (a forced commit may come on top)."""
+    ) -> tuple[Outcome, Nanoseconds, Nanoseconds]:
+        """Everything but a write-once key: the outcome, when it got the lock and when it is done, forced commits included."""
         outcome = Outcome.UNCHANGED
         op, writer, mvcc, shape = entry.op, entry.writer, self.mvcc, entry.shape
         changes = 1
@@ -229,13 +230,14 @@ class Backend:
             cost = done - begins
             if self._readers_until > asks:  # store.mu, exclusive: behind every list that is running, and only then for the lock
                 self._run_until(self._readers_until)
+                self.tail.holds.append((self._readers_until, begins, self._reader))
                 begins = max(self._readers_until, self._free)
             outcome, done = self._compact(entry.expected, begins, cost)
             changes = 0
         entry.outcome = outcome
         self._pending += changes
         self._pending_by[writer] += changes
-        return outcome, done
+        return outcome, begins, done
 
     def _create_leased(self, entry: Entry) -> tuple[Outcome, int]:
         """A write-once key attached to a lease: the outcome, and how many puts it took."""
@@ -278,10 +280,11 @@ class Backend:
         if self._next_due <= now:
             self._run_until(now)
 
-    def list_keys(self, now: Nanoseconds, keys: int) -> Nanoseconds:
-        """A range read of `keys` keys begins at `now`: when it ends. It holds store.mu shared until then."""
+    def list_keys(self, now: Nanoseconds, keys: int, reader: int = 0) -> Nanoseconds:
+        """A range read of `keys` keys by writer `reader` begins at `now`: when it ends. It holds store.mu shared until then."""
         ends = now + keys * self._costs.read_key
-        self._readers_until = max(self._readers_until, ends)
+        if ends > self._readers_until:
+            self._readers_until, self._reader = ends, reader
         return ends
 
     def _run_until(self, asks: Nanoseconds) -> None:

@@ -96,13 +96,14 @@ _FIGURES: Final[dict[Group, tuple[Figure, ...]]] = {
         _gauge("etcd.seconds_to_quota", "seconds", "When the backend file passes the quota: reached, or extrapolated."),
     ),
     "API": (
-        _counter("etcd.proposals_failed", "proposals", "Proposals refused, or unanswered in time."),
+        _counter("etcd.requests_refused", "requests", "Requests refused at once: NOSPACE, or too far behind with applying."),
+        _counter("etcd.proposals_failed", "proposals", "Proposals without an answer in time; one may still be applied."),
         _counter("etcd.leader_changes", "changes", "Times that another member took the lead."),
         _seconds("etcd.request_seconds", "A request as etcd's client sees it: the API server, or a raw client."),
         _seconds("etcd.list_seconds", "A list of all keys of one kind, as the API server asks etcd for it."),
         _seconds("apiserver.request_seconds", "A request in the API server, admission and etcd included."),
         _counter("apiserver.conflicts", "requests", "Updates refused because the object had changed (409)."),
-        _counter("apiserver.rejected", "requests", "Requests refused by priority and fairness (429)."),
+        _counter("apiserver.rejected", "requests", "Requests that failed because etcd refused them or did not answer in time."),
         _seconds("watch.lag_seconds", "From the apply of a change to its arrival in an informer."),
         _counter("watch.events_sent", "events", "Events sent to watching clients, once for each of them."),
     ),
@@ -187,7 +188,6 @@ _PROMETHEUS: Final = {
     ),
     "apiserver.request_seconds": Prometheus("apiserver_request_duration_seconds", "histogram"),
     "apiserver.conflicts": Prometheus("apiserver_request_total", "counter", 'its series with code="409"'),
-    "apiserver.rejected": Prometheus("apiserver_flowcontrol_rejected_requests_total", "counter"),
     "watch.events_sent": Prometheus("apiserver_watch_events_total", "counter"),
     "rest_client.request_seconds": Prometheus(
         "rest_client_request_duration_seconds", "histogram", "controller-runtime does not register it by default"

@@ -26,7 +26,7 @@ def closed_loop(
 
 
 def lists(
-    env: Clock, backend: Backend, keys: Callable[[], int], begin: Nanoseconds, gap: Callable[[], Nanoseconds],
+    env: Clock, backend: Backend, reader: int, keys: Callable[[], int], begin: Nanoseconds, gap: Callable[[], Nanoseconds],
     duration: Callable[[int], None],
 ) -> Process:  # fmt: skip
     """A client that lists all objects of one kind at intervals."""
@@ -34,7 +34,7 @@ def lists(
     while True:
         started = env._now
         backend.advance(started)
-        ends = backend.list_keys(started, keys())
+        ends = backend.list_keys(started, keys(), reader)
         yield env.timeout(ends - started)
         duration(ends - started)
         yield env.timeout(max(0, started + gap() - env._now))

@@ -181,18 +181,16 @@ def _database(axes: Axes, runs: Runs) -> None:
 
 
 def _apply(axes: Axes, runs: Runs) -> None:
-    _title(axes, "Apply latency (log scale)", "thick: p99, band: 10% to 90% of it, thin: p50, dots: the slowest")
+    _title(axes, "Apply latency (log scale)", "p99 (thick) and p50 of each 24th of the run, dots: the slowest")
     ends = []
     for _, run, colour in _coloured(runs):
         if (worst := _series(run, "etcd.apply_seconds.max", runs)) is not None:
             axes.plot(worst[0], _positive(worst[1]), ".", color=colour, markersize=3, alpha=0.45, markeredgewidth=0)
-        for suffix, width in (("p50", 1.0), ("p99", 2.2)):
-            if (line := _series(run, f"etcd.apply_seconds.{suffix}", runs)) is not None:
-                at, low, middle, high = _condensed((line[0], _positive(line[1])), np.median)
-                if suffix == "p99":
-                    axes.fill_between(at, low, high, color=colour, alpha=0.2, linewidth=0)
-                axes.plot(at, middle, color=colour, linewidth=width)
-                ends.append(((at, middle), colour, f"{suffix} {human(float(middle[-1]), 'seconds')}"))
+        for suffix, quantile, width in (("p50", 0.5, 1.0), ("p99", 0.99, 2.2)):
+            if (line := _by_window(run, "etcd.apply_seconds", quantile, runs)) is not None:
+                at, values = line[0], _positive(line[1])
+                axes.plot(at, values, color=colour, linewidth=width)
+                ends.append(((at, values), colour, f"{suffix} {human(_last(values), 'seconds')}"))
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(10, numticks=12))
     axes.yaxis.set_major_formatter(_formatter(_round_time))
@@ -223,6 +221,18 @@ def _series(run: Run, figure: str, runs: Runs) -> Line | None:
     if not np.isfinite(values).any():
         return None
     return run.series.index.to_numpy(dtype=np.float64) / _time_unit(runs.horizon_seconds)[0], values
+
+
+def _by_window(run: Run, figure: str, quantile: float, runs: Runs) -> Line | None:
+    """A quantile of all samples of each window that the run kept, at the window's middle; None where nothing was observed."""
+    windows = run.windows.get(figure, [])
+    found = (window.quantile(quantile) for window in windows)
+    values: NDArray[np.float64] = np.array([math.nan if value is None else value for value in found])
+    if not np.isfinite(values).any():
+        return None
+    width = runs.horizon_seconds / len(windows)
+    middles = (np.arange(len(windows), dtype=np.float64) + 0.5) * (width / _time_unit(runs.horizon_seconds)[0])
+    return middles, values
 
 
 def _last(values: NDArray[np.float64]) -> float:

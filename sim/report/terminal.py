@@ -41,8 +41,8 @@ def print_run(runs: Runs, console: Console) -> None:
     _print_sensitivity(runs, console)
     _print_incidents(runs, console)
     _print_objectives(runs, console)
-    _print_parameters(runs, console)
     _print_notes(runs, console)
+    _print_parameters(runs, console)
 
 
 class ResultConsole(Console):

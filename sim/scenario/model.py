@@ -78,6 +78,11 @@ class Scenario(Section):
     def _named_kinds(cls, workloads: Any) -> Any:
         return name_kinds(workloads)
 
+    def __repr__(self) -> str:
+        return f"<Scenario {self.name}: variants {', '.join(self.variant_names())}>"
+
+    __str__ = __repr__
+
     def with_(self, values: Mapping[str, Any], folder: Path | None = None) -> Scenario:
         """The same scenario with other values at dotted paths, validated again; None takes out what is there: the default holds.
 
