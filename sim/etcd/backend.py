@@ -87,7 +87,7 @@ class Backend:
     __slots__ = (
         "_applied", "_apply_cost", "_codes", "_commit_due", "_compactions", "_costs", "_disk", "_element_limit",
         "_executions", "_free", "_latencies", "_leases", "_limit", "_next_due", "_pending", "_pending_by", "_reader",
-        "_readers_until", "_rules", "_shapes", "_snapshot_at", "_times", "_turn_due", "applied", "commits",
+        "_readers_until", "_resumes", "_rules", "_shapes", "_snapshot_at", "_times", "_turn_due", "applied", "commits",
         "compactions", "database", "live_by_writer", "mvcc", "pages", "removed", "revoked", "size", "tail", "turns",
     )  # fmt: skip
 
@@ -104,6 +104,7 @@ class Backend:
         self._pending = 0
         self._pending_by = [0] * writers
         self._readers_until: Nanoseconds = 0
+        self._resumes: Nanoseconds = 0
         self._reader = 0
         self._compactions: deque[_Compaction] = deque()
         self._leases: dict[int, list[tuple[int, int, int]]] = {}
@@ -155,6 +156,8 @@ class Backend:
         """Apply committed entries that reach the applier at `now`; writes each entry's `handed`, `done`, `outcome`."""
         times, tail, mvcc = self._times, self.tail, self.mvcc
         asks = times[-1] if times and times[-1] > now else now
+        if self._resumes > asks:
+            asks = self._resumes
         for entry in entries:
             if self._next_due <= asks:
                 self._run_until(asks)
@@ -175,9 +178,6 @@ class Backend:
             self._applied += 1
             if self._pending >= self._limit:
                 done = self._commit(done)
-            if self._applied == self._snapshot_at:
-                self._snapshot_at += self._rules.snapshot_count
-                done = self._commit(max(done, self._readers_until))
             entry.handed = now
             entry.done = self._free = done
             tail.holds.append((done, begins, writer))
@@ -188,6 +188,16 @@ class Backend:
             if begins > now and done - now > tail.threshold:
                 tail.waited(now, begins, done - now)
             asks = done
+            if self._applied == self._snapshot_at:
+                asks = self._snapshot(done)
+
+    def _snapshot(self, asks: Nanoseconds) -> Nanoseconds:
+        """The applier takes a snapshot: behind running lists (store.mu) a commit, which delays no answer but the next ones."""
+        self._snapshot_at += self._rules.snapshot_count
+        asks = max(asks, self._readers_until)
+        self.advance(asks)
+        self._resumes = self._free = self._commit(max(asks, self._free))
+        return self._resumes
 
     def _apply(
         self, entry: Entry, asks: Nanoseconds, begins: Nanoseconds, done: Nanoseconds
@@ -369,11 +379,13 @@ class Backend:
         ends = begins + walked * self._costs.scan + len(removed) * self._costs.delete
         self.tail.holds.append((ends, begins, COMPACTION))
         self.tail.compaction_held(ends - begins)
+        self._pending += last  # finishedCompact in bucket `meta`
         if len(removed):
             self.pages.free(removed)
             self._pending += len(removed)
-            if rules.commit_on_delete:
-                ends = self._commit(ends, COMPACTION)
+        if (len(removed) and rules.commit_on_delete) or self._pending >= rules.batch_limit:
+            ends = self._commit(ends, COMPACTION)
+        if len(removed):
             self.removed.times.append(ends)
             self.removed.columns[0].append(len(removed))
         self._free = ends
@@ -381,7 +393,6 @@ class Backend:
             job.scanning = False
             self._turn_due = ends
             return
-        self._pending += 1  # finishedCompact in bucket `meta`
         self.compactions.times.append(ends)
         self.compactions.columns[0].append(ends - job.started)
         self._compactions.popleft()

@@ -166,12 +166,13 @@ class Segments:
         return size
 
     def write(self, size: Bytes) -> bool:
-        """Write `size` bytes of frames; true when the segment must be cut after this save."""
+        """Write `size` bytes of frames; true when the segment is full: a save that ends there is followed by a cut."""
         self.written += size
         self.offset += size
-        if self.offset < self._size:
-            return False
+        return self.offset >= self._size
+
+    def cut(self) -> None:
+        """A new segment, which begins with its head."""
         self.segments += 1
         self.offset = SEGMENT_HEAD
         self.written += SEGMENT_HEAD
-        return True

@@ -29,8 +29,7 @@ from sim.journal import Journal, Samples
 from sim.processes.events import Alarm, Call, Clock, Ghost
 from sim.units import SECOND, Bytes, Nanoseconds
 
-MAX_REQUEST: Final[Bytes] = 1_572_864
-"""Largest request that etcd takes (embed/config.go DefaultMaxRequestBytes)."""
+_SMALL_QUOTA: Final[Bytes] = 256 * 2**20
 PUT_OVERHEAD: Final[Bytes] = 256
 """What the quota check adds to a put's key and value (server/storage/quota.go kvOverhead)."""
 _GROWS: Final = frozenset({Op.CREATE_ONCE, Op.PUT_ONCE, Op.CREATE, Op.UPDATE, Op.PUT, Op.LEASE_GRANT})
@@ -74,8 +73,10 @@ class Leader:
         self.commit_waits = Samples()  # from proposal to hand-over
         self.batches = self.entries = 0
         self.bytes_by_writer = [0] * writers
-        # The file that is computed ahead is never smaller than the one of now: far from the quota nothing has to be looked up.
-        self._tight: float = math.inf if rules.quota is None else rules.quota - 2 * MAX_REQUEST
+        # Far from the quota nothing has to be looked up: no commit, computed yet or not, doubles a file of that size.
+        self._tight: float = math.inf
+        if rules.quota is not None:
+            self._tight = rules.quota // 2 if rules.quota > _SMALL_QUOTA else -1
         self.no_space = False
         self.failed = 0
         self.refused = {Outcome.NO_SPACE: 0, Outcome.TOO_MANY_REQUESTS: 0}
@@ -101,19 +102,22 @@ class Leader:
 
     def _refusal(self, call: Call, now: Nanoseconds) -> Outcome | None:
         backend, rules = self._backend, self._rules
-        if backend.applied.ahead(now) > rules.max_gap:
-            return Outcome.TOO_MANY_REQUESTS
-        if rules.quota is None or call.op not in _GROWS:
-            return None
+        if rules.quota is not None and call.op in _GROWS and self._over_quota(call, now, rules.quota):
+            return Outcome.NO_SPACE
+        return Outcome.TOO_MANY_REQUESTS if backend.applied.ahead(now) > rules.max_gap else None
+
+    def _over_quota(self, call: Call, now: Nanoseconds, quota: Bytes) -> bool:
+        """The file as the last commit left it, and the request, against the quota; once over, the alarm stands."""
         if not self.no_space:
+            backend = self._backend
             backend.advance(now)
             cost = PUT_OVERHEAD + call.shape.key_bytes + call.shape.value_bytes
             size = backend.database.value_at(now, 0)
-            if size + cost < rules.quota:
-                return None
+            if size + cost < quota:
+                return False
             self.no_space = True
             self._incident(now, "quota", f"NOSPACE alarm: the database of {size:,} bytes has reached the quota; writes are refused")
-        return Outcome.NO_SPACE
+        return True
 
     def _turn(self, _alarm: Alarm | None = None) -> None:
         """One Ready, if the loop is free now; else it comes at the end of the save."""
@@ -138,11 +142,12 @@ class Leader:
             self.entries += len(batch)
             sent = now + rules.ready + rules.entry * len(batch)
             acks = [follower.append(sent, size) for follower in self._followers]  # sent before our own save
-            cut = log.write(size + wal.HARD_STATE_FRAME if commits else size)
+            full = log.write(size + wal.HARD_STATE_FRAME if commits else size)
             committed = saved = disk.sync(sent, size)
             self._save_times.append(saved)
             self._save_durations.append(saved - sent)
-            if cut:
+            if full:
+                log.cut()
                 committed = saved = self._cut(saved)
             if acks:
                 acks.sort()
@@ -160,8 +165,8 @@ class Leader:
             self._committed.arm((surfaces if surfaces > self._busy_until else self._busy_until) - now)
 
     def _cut(self, saved: Nanoseconds) -> Nanoseconds:
-        """A segment is cut: fdatasync of the old file, of the new one and of the directory; when that is done."""
-        for _ in range(3):
+        """A segment is cut: the save was the fdatasync of the old file; now that of the new one and of the directory."""
+        for _ in range(2):
             starts, saved = saved, self._disk.sync(saved, 0)
             self._save_times.append(saved)
             self._save_durations.append(saved - starts)

@@ -72,7 +72,8 @@ def test_a_notebook_shows_it() -> None:
 
 
 def test_what_a_run_lacks_is_said() -> None:
-    bare = replace(runs()["fixed"], windows={}, series=pd.DataFrame({"etcd.keys_live": [1.0, 2.0]}, index=[0.0, 86_400.0]), metrics={})
+    series = pd.DataFrame({"etcd.keys_live": [1.0, 2.0]}, index=[0.0, 86_400.0])
+    bare = replace(runs()["fixed"], windows={}, series=series, metrics={})
     found = texts(Runs(scenario(), 7, {"fixed": bare}))
     assert found.count("not recorded") == 4
 
