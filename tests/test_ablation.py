@@ -176,7 +176,8 @@ STATIONS: dict[str, Case] = {
         "four clients", {"etcd.batch_limit": 10}, rises=(f"{BACKEND}.count", f"{APPLY}.mean"), stays=(f"{WAL}.mean",),
     ),
     "snapshots": Case(
-        "four clients", {"etcd.snapshot_count": 10}, rises=(f"{BACKEND}.count", f"{APPLY}.mean"), stays=(f"{WAL}.mean",),
+        "four clients", {"etcd.snapshot_count": 10}, rises=(f"{BACKEND}.count", "etcd.apply_seconds.mean"),
+        stays=(f"{WAL}.mean", f"{APPLY}.p50"),
     ),
     # compaction and lists
     "compaction": Case(
@@ -344,6 +345,25 @@ def test_the_resync_brings_every_object_back(monkeypatch: pytest.MonkeyPatch) ->
     assert reconciles(stack.resync) == 60  # the first list, and once more
     assert reconciles(None) == 30
     assert reconciles(5 * HOUR) == 90
+
+
+@pytest.mark.xfail(reason="Lessor._rearm leaves an alarm that is armed for later as it is: the shorter life waits", strict=True)
+def test_a_short_life_ends_in_time_beside_a_long_one() -> None:
+    churn = {"kind": "pod_churn", "labels": "app=other"}
+    event = {"key_bytes": 60, "value_bytes": 800}
+    scenario = WORLDS["leak"].with_(
+        {
+            "horizon": "3m",
+            "objects.brief": {**event, "ttl": "20s"},
+            "workloads": {
+                "long": {**churn, "every": "4s", "event_object": "event"},
+                "brief": {**churn, "every": "5s", "event_object": "brief"},
+            },
+        }
+    )
+    (run,) = sim.run(scenario, workers=1).values()
+    assert run.writers["long"]["deletes"] < run.writers["long"]["keys_created"] / 5  # pods alone
+    assert run.writers["brief"]["deletes"] > 0.8 * run.writers["brief"]["keys_created"]
 
 
 def test_the_world_is_big_enough_to_tell() -> None:

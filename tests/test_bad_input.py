@@ -292,16 +292,3 @@ def test_ctrl_c_inside_a_process_of_the_simulation_is_ctrl_c() -> None:
     clock.process(struck())
     with pytest.raises(KeyboardInterrupt):
         clock.advance(10)
-
-
-@pytest.mark.xfail(reason="simulation._in_child keeps the SIGTERM handler it was forked with: one run in sixty hangs", strict=True)
-def test_a_worker_process_is_ended_by_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a handler of ours, a SIGTERM just before the worker waits for its next job is never looked at: the run hangs."""
-    from sim import simulation
-    from sim.cli.interrupt import terminated_like_interrupted
-    from sim.scenario import load
-
-    monkeypatch.setattr(simulation, "run_variant", lambda *_, **__: signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)
-    with terminated_like_interrupted():
-        runs = simulation.run(load(SCENARIO), workers=2)
-    assert dict(runs) == {"leaking": True, "fixed": True}
