@@ -347,7 +347,6 @@ def test_the_resync_brings_every_object_back(monkeypatch: pytest.MonkeyPatch) ->
     assert reconciles(5 * HOUR) == 90
 
 
-@pytest.mark.xfail(reason="Lessor._rearm leaves an alarm that is armed for later as it is: the shorter life waits", strict=True)
 def test_a_short_life_ends_in_time_beside_a_long_one() -> None:
     churn = {"kind": "pod_churn", "labels": "app=other"}
     event = {"key_bytes": 60, "value_bytes": 800}

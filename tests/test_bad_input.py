@@ -89,16 +89,7 @@ FILES: dict[str, tuple[str, list[str]]] = {
 }  # fmt: skip
 
 
-UNHASHABLE = "scenario/workloads.py _known looks a kind up that may be a list: TypeError, a traceback"
-
-
-@pytest.mark.parametrize(
-    "case",
-    [
-        pytest.param(case, marks=pytest.mark.xfail(reason=UNHASHABLE, strict=True)) if case == "a kind that is no word" else case
-        for case in FILES
-    ],
-)
+@pytest.mark.parametrize("case", FILES)
 def test_a_wrong_file_is_one_line(case: str, tmp_path: Path) -> None:
     written, named = FILES[case]
     (tmp_path / "mine.yaml").write_text(written)
@@ -182,20 +173,14 @@ def newer(content: bytes) -> bytes:
     return content.replace(b'"schema_version": 1', b'"schema_version": 99')
 
 
-NO_HEAD = "Comparison reads the keys of _HEAD from a summary that read_summary has not looked at for them: KeyError, a traceback"
 DAMAGES = [
     pytest.param("summary.json", cut, id="half a summary"),
     pytest.param("summary.json", empty, id="an empty summary"),
     pytest.param("summary.json", foreign, id="a foreign summary"),
     pytest.param("summary.json", newer, id="a summary of another version"),
     pytest.param("summary.json", without("variants"), id="a summary without variants"),
-    pytest.param(
-        "summary.json", without("seed"), id="a summary without seed", marks=pytest.mark.xfail(reason=NO_HEAD, strict=True)
-    ),
-    pytest.param(
-        "summary.json", without("horizon_seconds"), id="a summary without horizon",
-        marks=pytest.mark.xfail(reason=NO_HEAD, strict=True),
-    ),
+    pytest.param("summary.json", without("seed"), id="a summary without seed"),
+    pytest.param("summary.json", without("horizon_seconds"), id="a summary without horizon"),
     pytest.param("scenario.yaml", cut, id="half a scenario"),
     pytest.param("scenario.yaml", foreign, id="a foreign scenario"),
     pytest.param("scenario.yaml", None, id="no scenario"),
@@ -278,7 +263,6 @@ def test_ctrl_c_ends_the_whole_group(workers: int, tmp_path: Path) -> None:
     assert contents(tmp_path) == {}
 
 
-@pytest.mark.xfail(reason="Clock.advance asks an event for _defused, which SimPy sets only when it is: AttributeError", strict=True)
 def test_ctrl_c_inside_a_process_of_the_simulation_is_ctrl_c() -> None:
     """It strikes wherever the program is; SimPy hands what a process raises on as its outcome."""
     from sim.processes.events import Clock

@@ -92,13 +92,22 @@ class Lessor:
         self._rearm()
 
     def _rearm(self) -> None:
-        if not self._expiries or self._alarm.armed:
+        if self._expiries:
+            self._arm(-(-self._expiries[0][0] // self.INTERVAL) * self.INTERVAL)
+
+    def _arm(self, due: Nanoseconds) -> None:
+        if due >= self._rings_at:
             return
-        due = -(-self._expiries[0][0] // self.INTERVAL) * self.INTERVAL
+        if self._alarm.armed:  # for later: that one will ring for nothing
+            self._alarm = Alarm(self._env, self._look)
+        self._rings_at = due
         self._alarm.arm(max(0, due - self._env._now))
 
     def _look(self, _alarm: Alarm) -> None:
         now: Nanoseconds = self._env._now
+        if now < self._rings_at:
+            return
+        self._rings_at = NEVER
         expired = [entry for entry in self._expiries[: self.ROUND] if entry[0] <= now]
         del self._expiries[: len(expired)]
         for _, lease in expired:
@@ -107,7 +116,7 @@ class Lessor:
             call.data = wal.proposal(wal.lease_revoke(Shape.LEASE_ID))
             call.send(0, 0)
         if expired and self._expiries and self._expiries[0][0] <= now:
-            self._alarm.arm(self.INTERVAL)
+            self._arm(now + self.INTERVAL)
         else:
             self._rearm()
 

@@ -32,7 +32,7 @@ class Clock(Environment):
             callbacks, event.callbacks = event.callbacks, None  # type: ignore[assignment]
             for callback in callbacks:
                 callback(event)
-            if not event._ok and not event._defused:
+            if not event._ok and not hasattr(event, "_defused"):  # as SimPy marks a failure that somebody has taken care of
                 raise event._value
         self._now = until
 

@@ -117,6 +117,8 @@ def read_summary(directory: Path) -> dict[str, Any]:
         if found != SCHEMA_VERSION:
             raise InputError(f"{path}: schema_version {found} is not {SCHEMA_VERSION}, the one this etcdsim reads")
         variants = summary["variants"]
+        for key in ("seed", "version", "mode", "horizon_seconds"):
+            summary[key]  # KeyError: named by `_names`
         if not isinstance(summary["scenario"], str) or not isinstance(variants, dict) or not variants:
             raise TypeError
         for variant, part in variants.items():

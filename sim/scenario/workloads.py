@@ -66,7 +66,7 @@ def _known(workload: Any) -> Any:
     kind = (workload or {}).get("kind")
     if kind is None:
         raise refused(f"missing, and the name is not a kind; one of {', '.join(_KINDS)}", at="kind")
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         hint = nearest(str(kind), _KINDS) or f"; one of {', '.join(_KINDS)}"
         raise refused(f"{shown(kind)} is not a kind of workload{hint}", at="kind")
     return workload
