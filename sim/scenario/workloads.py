@@ -67,7 +67,7 @@ def _known(workload: Any) -> Any:
     if kind is None:
         raise refused(f"missing, and the name is not a kind; one of {', '.join(_KINDS)}", at="kind")
     if not isinstance(kind, str) or kind not in _KINDS:
-        hint = nearest(str(kind), _KINDS) or f"; one of {', '.join(_KINDS)}"
+        hint = (nearest(kind, _KINDS) if isinstance(kind, str) else "") or f"; one of {', '.join(_KINDS)}"
         raise refused(f"{shown(kind)} is not a kind of workload{hint}", at="kind")
     return workload
 
