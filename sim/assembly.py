@@ -11,9 +11,9 @@ from functools import partial
 
 from sim import distributions
 from sim.apiserver.lease_manager import LeaseManager
-from sim.apiserver.objects import Labels, ObjectKey
+from sim.apiserver.objects import ABSENT, Labels, ObjectKey, Version
 from sim.apiserver.server import ApiServer
-from sim.apiserver.watch_cache import WatchCache
+from sim.apiserver.versions import Versions
 from sim.clientgo import limiters
 from sim.clientgo.informer import SharedInformer
 from sim.clientgo.priority_queue import PriorityQueue
@@ -32,9 +32,10 @@ from sim.processes import background, clients
 from sim.processes.churn import PodChurn
 from sim.processes.controller import Reconciler, Tally, enqueue_on, reconcile_worker
 from sim.processes.events import Call, Clock, Ghost
+from sim.processes.gateway import Gateway, Latencies
 from sim.processes.informer import Informer
 from sim.processes.leader import Leader, LeaderRules
-from sim.processes.rest_client import Gateway, Latencies, RestClient, SharedLeases
+from sim.processes.rest_client import RestClient
 from sim.processes.watch import WatchHub
 from sim.processes.work_queue import Workplace
 from sim.ratelimit.bucket import TokenBucket
@@ -52,6 +53,8 @@ from sim.units import MINUTE, SECOND, Nanoseconds, seconds
 COMPACT_KEY_BYTES = len("compact_rev_key")
 COMPACT_VALUE_BYTES = 8
 PERIODIC_SAMPLES = 10
+MOST_LEASE_MANAGERS = 1024
+"""Ids of leases are handed out so many apart, each manager its own."""
 
 
 def table(law: laws.Distribution) -> distributions.Table:
@@ -128,6 +131,8 @@ class _Builder:
         self.incidents: list[Incident] = []
         self.latencies: list[Latencies] = []
         self.hubs: list[WatchHub] = []
+        self.truth = Versions()
+        self.lease_managers = 0
         self.lessor: background.Lessor | None = None
         self._informers: list[Informer] = []
         self._pods: list[ObjectKey] = []
@@ -203,7 +208,9 @@ class _Builder:
             followers[name] = Follower(self.link(f"{leading}-{name}"), self.link(f"{name}-{leading}"), disk)
         self.leader = Leader(
             env, wal, list(followers.values()), self.backend,
-            LeaderRules(etcd.quota, etcd.request_timeout, etcd.max_gap, costs.ready, costs.entry, etcd.segment_size),
+            LeaderRules(
+                etcd.quota, etcd.request_timeout, etcd.max_gap, costs.ready, costs.entry, etcd.segment_size, etcd.network.rtt
+            ),
             len(self.writers), self.applied, self.incident,
         )  # fmt: skip
         self.gateways = [self.gateway(name) for name in scenario.apiservers]
@@ -237,14 +244,17 @@ class _Builder:
             if self.lessor is not None:
                 self.lessor.granted(entry.lease, entry.expected, entry.done)
             return
-        for hub in self.hubs:
-            hub.applied(entry)
+        if isinstance(entry.key, ObjectKey) and entry.outcome <= Outcome.DELETED:
+            version = ABSENT if entry.outcome is Outcome.DELETED else Version(entry.revision, entry.content)
+            self.truth.learn(entry.key, version, entry.done)
+            for hub in self.hubs:
+                hub.applied(entry)
 
     # ---- Kubernetes
 
     def gateway(self, name: str) -> Gateway:
         declared_server = self.scenario.apiservers[name]
-        cache = WatchCache()
+        cache = Versions()
         to_client = declared_server.rtt_to_clients // 2
         admission = declared_server.admission
         free = isinstance(admission, laws.Constant) and admission.constant == 0
@@ -257,13 +267,20 @@ class _Builder:
         self.hubs.append(WatchHub(self.env, cache, lag.draw, to_client))
         latencies = Latencies(to_client)
         self.latencies.append(latencies)
-        return Gateway(self.env, server, self.leader.propose, latencies)
+        return Gateway(self.env, server, self.leader, self.truth, latencies, self.lease_manager)
+
+    def lease_manager(self, ttl: Nanoseconds) -> LeaseManager:
+        """An API server's manager of leases for objects of one TTL."""
+        self.lease_managers += 1
+        return LeaseManager(ttl, first_id=self.lease_managers, step=MOST_LEASE_MANAGERS)
 
     def exists(self, key: ObjectKey, shape: Shape, writer: int) -> ObjectKey:
         """An object that is there before the start, and that every API server knows."""
         self.backend.preload(shape, writer, key=key)
+        version = Version(self.backend.mvcc.revision)
+        self.truth.learn(key, version, 0)
         for gateway in self.gateways:
-            gateway.server.cache.learn(key, self.backend.mvcc.revision, 0)
+            gateway.server.cache.learn(key, version, 0)
         return key
 
     def background(self) -> None:
@@ -301,8 +318,8 @@ class _Builder:
                 key = self.exists(ObjectKey("compact_rev_key", "", ""), self.compact_shape, writer)
                 env.process(
                     background.api_server_compaction(
-                        env, gateway, RestClient(gateway, None), gateway.call(writer), self.compact_shape, key, compaction.every,
-                        revision,
+                        env, RestClient(gateway, None), gateway.call(writer), Call(env, self.leader.propose, writer),
+                        gateway.server.to_etcd, self.compact_shape, key, compaction.every, revision,
                     )
                 )  # fmt: skip
             case "periodic" | "revision":
@@ -394,16 +411,13 @@ class _Builder:
         env, gateway = self.env, self.gateways[0]
         pod = self.shape[workload.object]
         event = self.shape[workload.event_object] if workload.events_per_pod else None
-        leases = None
-        if event is not None:
-            ttl = self.scenario.objects[workload.event_object].ttl
-            leases = None if ttl is None else SharedLeases(LeaseManager(ttl, first_id=writer + 1, step=len(self.writers)))
+        event_ttl = self.scenario.objects[workload.event_object].ttl or 0
         labels = _pairs(workload.labels)
         pods = [ObjectKey(workload.object, "default", f"{name}-{number}", labels) for number in range(workload.pods)]
         for key in pods:
             self._pods.append(self.exists(key, pod, writer))
         churn = PodChurn(
-            env, RestClient(gateway, None), partial(gateway.call, writer), pod, event, leases, pods, workload.events_per_pod,
+            env, RestClient(gateway, None), partial(gateway.call, writer), pod, event, event_ttl, pods, workload.events_per_pod,
             self.gap(workload.every, f"workloads.{name}.every"),
         )  # fmt: skip
         env.process(churn.run())

@@ -1,7 +1,8 @@
-"""Objects as the API server names them, and what a watcher is told of their changes."""
+"""Objects as the API server names and keeps them, and what a watcher is told of their changes."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -20,6 +21,45 @@ class ObjectKey:
 
 
 @dataclass(frozen=True, slots=True)
+class Content:
+    """What of an object decides whether a write changes it, and who is told to look.
+
+    generation: counts changes of the spec. fields: what writers have set, (field, value, field manager) each. finalizers: how many
+    there are. deleting: it has a deletionTimestamp, and goes when its last finalizer goes.
+    """
+
+    generation: int = 1
+    fields: tuple[tuple[str, Hashable, str], ...] = ()
+    finalizers: int = 0
+    deleting: bool = False
+
+    def value(self, name: str) -> Hashable:
+        """What stands in a field; None where nothing does."""
+        for field_name, value, _ in self.fields:
+            if field_name == name:
+                return value
+        return None
+
+    def manager(self, name: str) -> str:
+        """Who wrote a field last; empty where nobody did."""
+        for field_name, _, manager in self.fields:
+            if field_name == name:
+                return manager
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """An object at one revision of etcd; revision 0: it does not exist. content: None where nobody looks into it."""
+
+    revision: int
+    content: Content | None = None
+
+
+ABSENT = Version(0)
+
+
+@dataclass(frozen=True, slots=True)
 class ApiObject:
     """A version of an object as a client holds it: key, labels, and its resource version (an etcd mod revision)."""
 
@@ -27,6 +67,7 @@ class ApiObject:
     name: str
     labels: Labels
     resource_version: int
+    content: Content | None = None
 
 
 class EventType(Enum):
@@ -44,8 +85,9 @@ class WatchEvent:
     type: EventType
     key: ObjectKey
     resource_version: int
+    content: Content | None = None
 
     @property
     def object(self) -> ApiObject:
         """The object as the event carries it."""
-        return ApiObject(self.key.namespace, self.key.name, self.key.labels, self.resource_version)
+        return ApiObject(self.key.namespace, self.key.name, self.key.labels, self.resource_version, self.content)

@@ -150,6 +150,11 @@ class Backend:
         self.database.columns[0].append(self.size)
         self.database.columns[1].append(self.pages.bytes_in_use)
 
+    @property
+    def free_at(self) -> Nanoseconds:
+        """When everything that has been handed over so far is applied."""
+        return self._free
+
     # ---- entries
 
     def hand_over(self, now: Nanoseconds, entries: Iterable[Entry]) -> None:

@@ -44,6 +44,16 @@ class Outcome(IntEnum):
     """The lease is not granted, or expired (etcd: ErrLeaseNotFound)."""
     TIMEOUT = 9
     """No answer within the request timeout (7 s); the proposal is not withdrawn and may still be applied."""
+    NOT_FOUND = 10
+    """The API server: there is no such object (404)."""
+    THROTTLED = 11
+    """The API server: priority and fairness, or the limit of requests in flight, turned it away (429)."""
+    UNREACHABLE = 12
+    """Nobody listened: connection refused."""
+    DENIED = 13
+    """A webhook denied it, or did not answer and its failure policy is `fail` (403, 500)."""
+    TOO_LARGE = 14
+    """The object is larger than the API server (413) or etcd (request is too large) takes."""
 
 
 # Looking a member up in its enumeration costs more than the rest of a comparison (Python 3.11): the hot path uses these.

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Hashable
+from collections.abc import Callable, Generator
 from typing import Any
 
+from sim.apiserver.objects import ObjectKey
 from sim.etcd import wal
 from sim.etcd.mvcc import Mvcc
 from sim.etcd.request import Op, Outcome, Shape
 from sim.hardware.disk import NEVER
 from sim.processes.events import NOTHING, Alarm, Call, Clock
-from sim.processes.rest_client import Gateway, RestClient
+from sim.processes.rest_client import RestClient
 from sim.units import MILLISECOND, Nanoseconds
 
 Process = Generator[Any, Any, None]
 
 
 def heartbeat(
-    env: Clock, client: RestClient, call: Call, shape: Shape, key: Hashable, every: Nanoseconds, phase: Nanoseconds,
+    env: Clock, client: RestClient, call: Call, shape: Shape, key: ObjectKey, every: Nanoseconds, phase: Nanoseconds,
     after_answer: bool,
 ) -> Process:  # fmt: skip
     """Write one object again and again: a node's lease or status, an elected leader's lease.
@@ -27,13 +28,14 @@ def heartbeat(
     yield env.timeout(phase)
     while True:
         started = env._now
-        yield from client.update(call, shape, key)
+        yield client.update(call, shape, key)
+        client.received(call)
         yield env.timeout(every if after_answer else max(0, started + every - env._now))
 
 
 def api_server_compaction(
-    env: Clock, gateway: Gateway, client: RestClient, call: Call, shape: Shape, key: Hashable, every: Nanoseconds,
-    revision: Callable[[], int],
+    env: Clock, client: RestClient, call: Call, compact: Call, to_etcd: Nanoseconds, shape: Shape, key: ObjectKey,
+    every: Nanoseconds, revision: Callable[[], int],
 ) -> Process:  # fmt: skip
     """Every 5 minutes: put compact_rev_key, then compact to the revision of the previous tick (apiserver storage/etcd3/compact.go).
 
@@ -42,11 +44,12 @@ def api_server_compaction(
     noted = 0
     while True:
         yield env.timeout(every)
-        yield from client.update(call, shape, key)
+        yield client.update(call, shape, key)
+        client.received(call)
         if call.outcome >= Outcome.CONFLICT:
             continue
         if noted:
-            yield _compact(call, noted, gateway.server.to_etcd)
+            yield _compact(compact, noted, to_etcd)
         noted = revision()
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 from sim.apiserver.objects import ObjectKey
 from sim.etcd.request import Outcome, Shape
 from sim.processes.events import Call, Clock
-from sim.processes.rest_client import RestClient, SharedLeases
+from sim.processes.rest_client import RestClient
 from sim.units import MILLISECOND, SECOND, Nanoseconds
 
 Process = Generator[Any, Any, None]
@@ -31,15 +31,15 @@ _START: Final[Nanoseconds] = 500 * MILLISECOND
 class PodChurn:
     """A workload that replaces pods one by one.
 
-    gap: time to the next replacement, nanoseconds. event: shape of an Event, None where none are written.
+    gap: time to the next replacement, nanoseconds. event: shape of an Event, None where none are written; event_ttl: 0 for no end.
     """
 
     def __init__(
         self, env: Clock, client: RestClient, call: Callable[[], Call], pod: Shape, event: Shape | None,
-        leases: SharedLeases | None, pods: list[ObjectKey], events_per_pod: int, gap: Callable[[], Nanoseconds],
+        event_ttl: Nanoseconds, pods: list[ObjectKey], events_per_pod: int, gap: Callable[[], Nanoseconds],
     ):  # fmt: skip
         self._env, self._client, self._call = env, client, call
-        self._pod, self._event, self._leases = pod, event, leases
+        self._pod, self._event, self._event_ttl = pod, event, event_ttl
         self._alive = deque(pods)
         self._born = len(pods)
         self._events, self._gap = events_per_pod, gap
@@ -63,15 +63,17 @@ class PodChurn:
         yield from self._write(call, old)
         yield from self._write(call, old)
         while True:
-            yield from self._client.delete(call, self._pod, old)
-            if call.outcome <= Outcome.CONFLICT:
+            yield self._client.delete(call, self._pod, old)
+            self._client.received(call)
+            if call.outcome <= Outcome.CONFLICT or call.outcome is Outcome.NOT_FOUND:
                 return
             yield env.timeout(SECOND)  # refused or timed out: the kubelet tries again
 
     def _start(self, pod: ObjectKey) -> Process:
         env, call = self._env, self._call()
         while True:
-            yield from self._client.create(call, self._pod, pod)
+            yield self._client.create(call, self._pod, pod)
+            self._client.received(call)
             if call.outcome <= Outcome.CONFLICT:
                 break
             yield env.timeout(SECOND)
@@ -91,16 +93,14 @@ class PodChurn:
         yield from self._write(call, pod)
 
     def _write(self, call: Call, pod: ObjectKey) -> Process:
-        yield from self._client.update(call, self._pod, pod)
+        yield self._client.update(call, self._pod, pod)
+        self._client.received(call)
 
     def _write_event(self, call: Call, ordinal: int) -> Process:
         if self._event is None or ordinal >= self._events:
             return
-        if self._leases is None:
-            yield self._client.create_once(call, self._event)
-            self._client.received(call)
-        else:
-            yield from self._client.create_leased(call, self._event, self._leases)
+        yield self._client.create(call, self._event, None, ttl=self._event_ttl)
+        self._client.received(call)
 
     def _name(self, old: ObjectKey) -> str:
         self._born += 1

@@ -5,13 +5,15 @@ SimPy processes an event once; these two can be armed again after they have rung
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Any
 
 from simpy.core import Environment
 from simpy.events import NORMAL, Event
 
+from sim.apiserver.objects import Content
+from sim.apiserver.storage import Write
 from sim.etcd.request import Op, Outcome, Shape
 from sim.units import Nanoseconds
 
@@ -65,20 +67,33 @@ class Call(Event):
     It is also the entry in the log (see `sim.etcd.request.Entry`). A call that times out is answered early; the log then
     keeps a `Ghost` in its place, because a proposal is not withdrawn.
 
-    data: bytes of the raft entry's data. expected: mod revision that the transaction compares with, or of a compaction. Times
-    in nanoseconds: `since` when the client sent it, `arrives` at etcd, `handed` to the applier, `done` there, `answered` on
-    etcd's side.
+    data: bytes of the raft entry's data. expected: mod revision that the transaction compares with, or of a compaction. content:
+    what the entry stores, None where nobody looks into it. Times in nanoseconds: `since` when the client sent it, `arrives` at
+    etcd, `handed` to the applier, `done` there, `answered` on etcd's side.
+
+    write, reads, ttl, began: what the API server is asked for (a write of what exists, a read, a life that ends), and since when it
+    has been at it.
+
+    stage: what happens when it arrives where it is going. on_answer: who takes etcd's answer, with now and the time of the answer;
+    None: it goes straight to the caller.
     """
 
-    def __init__(self, env: Clock, propose: Callable[[Call], None], writer: int):
+    def __init__(self, env: Clock, stage: Callable[[Call], None], writer: int):
         super().__init__(env)
         self.env: Clock = env
         self._ok, self._value = True, None
-        self._arrival = Alarm(env, lambda _alarm: propose(self))
+        self.stage = stage
+        self._arrival = Alarm(env, lambda _alarm: self.stage(self))
+        self.on_answer: Callable[[Call, Nanoseconds, Nanoseconds], None] | None = None
+        self.content: Content | None = None
+        self.write: Write | None = None
+        self.reads = False
+        self.ttl: Nanoseconds = 0
+        self.began: Nanoseconds = 0
         self.writer = writer
         self.op = Op.CREATE_ONCE
         self.shape: Shape = NOTHING
-        self.key: Hashable = None
+        self.key: Any = None  # an ObjectKey where an API server is asked
         self.expected = 0
         self.data = 0
         self.lease = 0
@@ -102,23 +117,45 @@ class Call(Event):
         heappush(env._queue, (self.arrives, NORMAL, next(env._eid), arrival))
         return self
 
+    def begin(self) -> Call:
+        """A request that goes through stages before it reaches etcd: `go` to the first one. Yield the result."""
+        self.callbacks = []
+        return self
+
+    def go(self, at: Nanoseconds, stage: Callable[[Call], None]) -> None:
+        """Be at `stage` at `at`, not before now."""
+        self.stage = stage
+        self.arrives = at
+        arrival = self._arrival
+        arrival.callbacks = arrival._ring
+        env = self.env
+        heappush(env._queue, (at, NORMAL, next(env._eid), arrival))
+
     def answer(self, now: Nanoseconds, at: Nanoseconds) -> None:
         """etcd answers at `at`, not before now."""
         self.answered = at
+        if self.on_answer is not None:
+            self.on_answer(self, now, at)
+            return
         env = self.env
         heappush(env._queue, (at + self._way_back, NORMAL, next(env._eid), self))
+
+    def finish(self, at: Nanoseconds) -> None:
+        """The caller has its answer at `at`, not before now."""
+        env = self.env
+        heappush(env._queue, (at, NORMAL, next(env._eid), self))
 
 
 class Ghost:
     """What stays in the log of a call whose caller was told that it timed out: applied like any entry, answered to nobody."""
 
     __slots__ = (
-        "arrives", "data", "done", "expected", "handed", "key", "lease", "op", "outcome", "revision", "shape", "writer",
+        "arrives", "content", "data", "done", "expected", "handed", "key", "lease", "op", "outcome", "revision", "shape", "writer",
     )  # fmt: skip
 
     def __init__(self, call: Call):
         self.op, self.shape, self.key, self.expected, self.lease = call.op, call.shape, call.key, call.expected, call.lease
-        self.writer, self.data, self.arrives = call.writer, call.data, call.arrives
+        self.writer, self.data, self.arrives, self.content = call.writer, call.data, call.arrives, call.content
         self.outcome, self.revision, self.handed, self.done = call.outcome, call.revision, call.handed, call.done
 
     def answer(self, now: Nanoseconds, at: Nanoseconds) -> None:

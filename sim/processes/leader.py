@@ -37,7 +37,8 @@ _GROWS: Final = frozenset({Op.CREATE_ONCE, Op.PUT_ONCE, Op.CREATE, Op.UPDATE, Op
 
 @dataclass(frozen=True, slots=True)
 class LeaderRules:
-    """Limits and costs. quota: bytes, None without one; ready and entry: serial CPU of one turn and of one entry in it, ns."""
+    """Limits and costs. quota: bytes, None without one; ready and entry: serial CPU of one turn and of one entry in it, ns;
+    rtt: between members."""
 
     quota: Bytes | None
     request_timeout: Nanoseconds = 7 * SECOND
@@ -45,6 +46,8 @@ class LeaderRules:
     ready: Nanoseconds = 0
     entry: Nanoseconds = 0
     segment: Bytes = wal.SEGMENT
+    rtt: Nanoseconds = 0
+    max_request: Bytes = 1_572_864  # etcd: embed/config.go DefaultMaxRequestBytes
 
 
 class Leader:
@@ -79,13 +82,13 @@ class Leader:
             self._tight = rules.quota // 2 if rules.quota > _SMALL_QUOTA else -1
         self.no_space = False
         self.failed = 0
-        self.refused = {Outcome.NO_SPACE: 0, Outcome.TOO_MANY_REQUESTS: 0}
+        self.refused = {Outcome.NO_SPACE: 0, Outcome.TOO_MANY_REQUESTS: 0, Outcome.TOO_LARGE: 0}
 
     def propose(self, call: Call) -> None:
         """A request arrives: refused at once, or in the next batch."""
         env, rules, backend = self._env, self._rules, self._backend
         now: Nanoseconds = env._now
-        if backend.size > self._tight or len(backend.applied.times) > rules.max_gap:
+        if call.data > rules.max_request or backend.size > self._tight or len(backend.applied.times) > rules.max_gap:
             outcome = self._refusal(call, now)
             if outcome is not None:
                 self.refused[outcome] += 1
@@ -100,8 +103,18 @@ class Leader:
         elif self._save_ended.callbacks is None:
             self._save_ended.arm(self._busy_until - now)
 
+    def read(self, at: Nanoseconds) -> Nanoseconds:
+        """When a linearizable read that arrives at `at` is answered: the index from a quorum, then everything up to it applied.
+
+        Simplified: the Ready loop's turns after now are not known yet and do not delay it; followers answer without a wait.
+        """
+        sent = max(at, self._busy_until) + self._rules.ready
+        return max(sent + (self._rules.rtt if self._followers else 0), self._backend.free_at)
+
     def _refusal(self, call: Call, now: Nanoseconds) -> Outcome | None:
         backend, rules = self._backend, self._rules
+        if call.data > rules.max_request:
+            return Outcome.TOO_LARGE
         if rules.quota is not None and call.op in _GROWS and self._over_quota(call, now, rules.quota):
             return Outcome.NO_SPACE
         return Outcome.TOO_MANY_REQUESTS if backend.applied.ahead(now) > rules.max_gap else None

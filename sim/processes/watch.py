@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sim.apiserver.objects import EventType, Labels, ObjectKey, WatchEvent
-from sim.apiserver.watch_cache import WatchCache
+from sim.apiserver.objects import ABSENT, EventType, Labels, ObjectKey, Version, WatchEvent
+from sim.apiserver.versions import Versions
 from sim.etcd.request import Outcome
 from sim.journal import Samples
 from sim.processes.events import Alarm, Call, Clock, Ghost
@@ -24,7 +24,7 @@ class WatchHub:
     lag: draws the way from etcd's watch to a watcher, nanoseconds; to_client: one way from the API server to its clients.
     """
 
-    def __init__(self, env: Clock, cache: WatchCache, lag: Callable[[], Nanoseconds], to_client: Nanoseconds):
+    def __init__(self, env: Clock, cache: Versions, lag: Callable[[], Nanoseconds], to_client: Nanoseconds):
         self._env, self._cache, self._lag, self._to_client = env, cache, lag, to_client
         self._subscribers: list[tuple[str, Labels, Callable[[WatchEvent], None]]] = []
         self._last: Nanoseconds = 0
@@ -44,14 +44,15 @@ class WatchHub:
         kind = _TYPES.get(entry.outcome)
         if kind is None or entry.key is None:
             return
+        key = entry.key
         arrives = max(entry.done + self._lag(), self._last)
         self._last = arrives
-        self._cache.learn(entry.key, 0 if kind is EventType.DELETED else entry.revision, arrives)
-        key = entry.key
         if isinstance(key, ObjectKey):
+            self._cache.learn(key, ABSENT if kind is EventType.DELETED else Version(entry.revision, entry.content), arrives)
             for resource, selector, receive in self._subscribers:
                 if resource == key.resource and selector <= key.labels:
-                    self._deliver(WatchEvent(kind, key, entry.revision), entry.done, arrives + self._to_client, receive)
+                    event = WatchEvent(kind, key, entry.revision, entry.content)
+                    self._deliver(event, entry.done, arrives + self._to_client, receive)
 
     def _deliver(self, event: WatchEvent, happened: Nanoseconds, at: Nanoseconds, receive: Callable[[WatchEvent], None]) -> None:
         def ring(_alarm: Alarm) -> None:
