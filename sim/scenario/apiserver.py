@@ -2,10 +2,68 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BeforeValidator
+
 from sim.scenario.distribution import Distribution, distribution
-from sim.scenario.quantities import Duration, PositiveCount
+from sim.scenario.quantities import Count, Duration, PositiveCount, PositiveDuration
+from sim.scenario.refusal import refused, shown, unknown
 from sim.scenario.section import Section, field
-from sim.units import MICROSECOND
+from sim.units import MICROSECOND, SECOND
+
+LEVELS: Final = ("system", "node-high", "leader-election", "workload-high", "workload-low", "global-default", "catch-all")
+"""The priority levels of every API server (pkg/apis/flowcontrol/bootstrap/default.go), those with limits."""
+
+PriorityLevel = Literal[
+    "exempt", "system", "node-high", "leader-election", "workload-high", "workload-low", "global-default", "catch-all"
+]
+
+
+class Level(Section):
+    """A priority level, changed; what is absent is as the API server does."""
+
+    shares: PositiveCount | None = field(None, "Its share of the seats, against the others' shares.")
+    lendable: Count | None = field(None, "Percent of its seats that others may borrow.")
+    borrowing_limit: Count | None = field(None, "Percent of its own seats that it may borrow on top; without end when absent.")
+    queues: PositiveCount | None = field(None, "How many queues it has.")
+    hand_size: PositiveCount | None = field(None, "Among how many queues one flow is spread.")
+    queue_length: PositiveCount | None = field(None, "How many requests one queue takes.")
+
+
+def _levels(value: Any) -> Any:
+    if value is None or value is True or value == "on":
+        return {}
+    if value in (False, "off", "never", "none"):
+        return "off"
+    if not isinstance(value, Mapping):
+        raise refused(f"{shown(value)} is neither off nor a mapping of priority levels")
+    for name in value:
+        if name not in LEVELS:
+            raise refused(unknown(name, LEVELS), at=str(name))
+    return value
+
+
+FlowControl = Annotated[dict[str, Level] | Literal["off"], BeforeValidator(_levels)]
+
+
+class InFlight(Section):
+    """How many requests an API server works on at a time."""
+
+    reads: PositiveCount = field(400, "Reads at a time.", "apiserver: pkg/server/config.go MaxRequestsInFlight")
+    writes: PositiveCount = field(200, "Writes at a time.", "apiserver: pkg/server/config.go MaxMutatingRequestsInFlight")
+
+
+class WatchCache(Section):
+    """How an API server remembers recent events, for watches that are opened again."""
+
+    window: PositiveDuration = field(
+        75 * SECOND, "How far back the events reach that it wants to keep.", "apiserver: pkg/storage/storagebackend/config.go"
+    )
+    capacity: PositiveCount = field(
+        102_400, "The most events of a kind that it keeps.", "apiserver: pkg/storage/cacher/watch_cache_history.go"
+    )
 
 
 class ApiServer(Section):
@@ -19,6 +77,16 @@ class ApiServer(Section):
         "Handler work of one request: authentication, decoding, encoding.",
         "assumed",
     )
+    per_object: Duration = field(5 * MICROSECOND, "Time of a list for each object in it.", "assumed")
+    flow_control: FlowControl = field(
+        {},
+        "Priority and fairness: off (then only in_flight limits), or the levels that differ from the defaults.",
+        "apiserver: pkg/apis/flowcontrol/bootstrap/default.go",
+    )
+    in_flight: InFlight = field(
+        InFlight(), "Limits of requests in flight; with priority and fairness their sum is what the levels share."
+    )
+    watch_cache: WatchCache = field(WatchCache(), "The window of recent events.")
     admission: Distribution = field(distribution(constant=0), "Admission of one write: webhooks and plugins.", "assumed: none")
     watch_lag: Distribution = field(
         distribution(median="2ms", p99="10ms"),

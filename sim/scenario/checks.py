@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sim.scenario.labels import selects
 from sim.scenario.quantities import format_size
 from sim.scenario.refusal import Problem, undeclared
-from sim.scenario.workloads import Lists, PodChurn
+from sim.scenario.workloads import Lists, Objects, PodChurn
 
 if TYPE_CHECKING:
     from sim.scenario.model import Scenario
@@ -26,11 +26,15 @@ def problems(scenario: Scenario) -> list[Problem]:
         for path, name in _used_objects(scenario)
         if name not in scenario.objects
     ]
-    found += [
-        (f"faults.{name}.target", undeclared(fault.member, "member", scenario.etcd.members))
-        for name, fault in scenario.faults.items()
-        if fault.member not in scenario.etcd.members
-    ]
+    victims: dict[str, tuple[str, list[str]]] = {
+        "members": ("member", list(scenario.etcd.members)),
+        "apiservers": ("API server", list(scenario.apiservers)),
+    }
+    for name, fault in scenario.faults.items():
+        what, known = victims[fault.room]
+        if fault.victim not in known:
+            found.append((f"faults.{name}.target", undeclared(fault.victim, what, known)))
+    found += _shared_informers(scenario)
     if not scenario.apiservers and (scenario.controllers or scenario.workloads or scenario.background.nodes):
         found.append(("apiservers", '"{}" is not allowed; controllers, workloads and nodes need at least one'))
     variants = list(scenario.variants) or ["default"]
@@ -42,11 +46,32 @@ def problems(scenario: Scenario) -> list[Problem]:
     return found
 
 
+def _shared_informers(scenario: Scenario) -> Iterator[Problem]:
+    """Informers are shared inside one process: who shares one is that process, once."""
+    for name, controller in scenario.controllers.items():
+        for informer in controller.informers:
+            if informer not in scenario.informers:
+                yield f"controllers.{name}.informers", undeclared(informer, "informer", scenario.informers)
+        if not controller.informers:
+            continue
+        for key, value, allowed in (
+            ("count", controller.count, 1), ("shards", controller.shards, 1), ("standby", controller.standby, 0)
+        ):  # fmt: skip
+            if value != allowed:
+                reason = f'"{value}" is not allowed: a controller with shared informers is part of one process; write {allowed}'
+                yield f"controllers.{name}.{key}", reason
+
+
 def _used_objects(scenario: Scenario) -> Iterator[tuple[str, str]]:
     yield "background.node_object", scenario.background.node_object
     yield "background.lease_object", scenario.background.lease_object
     for name in scenario.etcd.preload:
         yield f"etcd.preload.{name}", name
+    for name, informer in scenario.informers.items():
+        yield f"informers.{name}.object", informer.object
+    for name, webhook in scenario.webhooks.items():
+        if webhook.object:
+            yield f"webhooks.{name}.match", webhook.object
     for name, workload in scenario.workloads.items():
         yield f"workloads.{name}.object", workload.object
         if isinstance(workload, PodChurn):
@@ -56,6 +81,8 @@ def _used_objects(scenario: Scenario) -> Iterator[tuple[str, str]]:
             yield f"controllers.{name}.watches.{watch_name}.object", watch.object
         if controller.reconcile.on_zero_value is not None:
             yield f"controllers.{name}.reconcile.on_zero_value.create", controller.reconcile.on_zero_value.create
+        if controller.reconcile.events is not None:
+            yield f"controllers.{name}.reconcile.events.object", controller.reconcile.events.object
 
 
 def warnings(scenario: Scenario) -> list[str]:
@@ -94,7 +121,7 @@ def _idle(scenario: Scenario) -> Iterator[str]:
     for name, workload in scenario.workloads.items():
         if isinstance(workload, Lists) and workload.from_ >= horizon:
             yield f"workloads.{name}.from: begins after the horizon and never happens"
-    churns = [workload for workload in scenario.workloads.values() if isinstance(workload, PodChurn)]
+    churns = [workload for workload in scenario.workloads.values() if isinstance(workload, PodChurn | Objects)]
     for name, controller in scenario.controllers.items():
         for watch_name, watch in controller.watches.items():
             same = [churn for churn in churns if churn.object == watch.object]

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema, field_validator, model_validator
 
-from sim.scenario.distribution import Distribution, distribution
-from sim.scenario.labels import Labels
+from sim.scenario.apiserver import PriorityLevel
+from sim.scenario.informers import Watch, singular
 from sim.scenario.limiters import Limiter
-from sim.scenario.quantities import Count, DurationOrNever, Name, PositiveCount, format_rate, read_rate
+from sim.scenario.quantities import Count, Name, PositiveCount, PositiveDuration, format_rate, read_rate
+from sim.scenario.reconcile import Reconcile
 from sim.scenario.refusal import refused
-from sim.scenario.section import Section, field, required
+from sim.scenario.section import Section, field
 from sim.scenario.stacks import STACKS, Election, FifoKind, QueueKind, StackName
-from sim.units import Nanoseconds
+from sim.units import SECOND, Nanoseconds
 
 RateOrOff = Annotated[
     float | Literal["off"] | None,
@@ -25,18 +25,16 @@ RateOrOff = Annotated[
 ]
 
 
-class Watch(Section):
-    """An informer: one kind of object, and which of them."""
-
-    object: Name = required("The object that is watched; when absent, the name of the watch without its plural s.")
-    selector: Labels = field("", "Labels an object must have; all objects when empty.")
-
-
 class Client(Section):
-    """The limiter of the controller's API client."""
+    """The controller's API client: its limiter, and who it is to the API server."""
 
     qps: RateOrOff = field(None, "Requests per second; `off` for no limiter; when absent, as the stack does.")
     burst: PositiveCount | None = field(None, "Capacity of the bucket in requests; when absent, as the stack does.")
+    priority_level: PriorityLevel = field(
+        "workload-low",
+        "The priority level that its requests belong to.",
+        "apiserver: pkg/apis/flowcontrol/bootstrap/default.go: service accounts",
+    )
 
 
 class Queue(Section):
@@ -54,21 +52,13 @@ class Cache(Section):
     )
 
 
-class OnZeroValue(Section):
-    """What a reconcile does when the map gives it a zero value."""
+class ElectionClocks(Section):
+    """The clocks of a leader-elected process; what is absent is as the stack does."""
 
-    create: Name = required("The object it creates.")
-    name: Literal["generated"] = field("generated", "Name of what it creates: fresh each time.")
-
-
-class Reconcile(Section):
-    """One reconcile of one entry."""
-
-    every: DurationOrNever = field(None, "Reconciled again this long after the end of the last reconcile; never when absent.")
-    duration: Distribution = field(
-        distribution(median="0.2ms", p99="1ms"), "CPU of one reconcile, without its requests.", "assumed"
-    )
-    on_zero_value: OnZeroValue | None = field(None, "What it does with a zero value; nothing when absent.")
+    lease_duration: PositiveDuration | None = field(None, "Others may take over a lease that was not renewed for this long.")
+    renew_deadline: PositiveDuration | None = field(None, "A leader that could not renew for this long steps down.")
+    retry_period: PositiveDuration | None = field(None, "Between two tries, of leaders and candidates.")
+    release_on_cancel: bool | None = field(None, "Whether a process that is stopped in an orderly way gives the lease up.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +86,12 @@ class Controller(Section):
     stack: StackName = field("controller-runtime-0.23", "Library release: client limiter, queue, limiter and FIFO come from it.")
     count: PositiveCount = field(1, "How many equal controllers there are, each with its own objects.")
     workers: PositiveCount = field(1, "Reconcile goroutines.", "controller-runtime: MaxConcurrentReconciles")
-    watches: dict[Name, Watch] = field({}, "Informers by name.")
+    standby: Count = field(0, "Further replicas of each of them that wait for its lease.")
+    shards: PositiveCount = field(
+        1, "How many active processes share the keys among them, by hash; each has its own lease and watches everything."
+    )
+    informers: tuple[Name, ...] = field((), "Shared informers that it adds a handler to, by name.")
+    watches: dict[Name, Watch] = field({}, "Informers of its own, by name.")
     client: Client = field(Client(), "The limiter of the controller's API client.")
     queue: Queue = field(Queue(), "The workqueue and its rate limiter.")
     max_retries: Count | None = field(
@@ -104,23 +99,24 @@ class Controller(Section):
         "A key that failed this often is dropped until its next event; without end when absent.",
         "controller-runtime: no limit",
     )
+    recover_panic: bool | None = field(
+        None, "Whether a panic of a reconcile is an error, not the end of the process; when absent, as the stack does."
+    )
     leader_election: bool = field(True, "Whether it holds and renews a lease.", "controller-runtime: usual in production")
+    election: ElectionClocks = field(ElectionClocks(), "The clocks of the election.")
+    restart: PositiveDuration = field(
+        2 * SECOND,
+        "From the end of the process to the start of the next, the first time; one that ends again and again waits 10 s, 20 s ... "
+        "5 min more (kubelet).",
+        "assumed; kubelet: MaxContainerBackOff",
+    )
     cache: Cache = field(Cache(), "The controller's own map from key to object.")
     reconcile: Reconcile = field(Reconcile(), "One reconcile of one entry.")
 
     @field_validator("watches", mode="before")
     @classmethod
     def _singular(cls, watches: Any) -> Any:
-        if not isinstance(watches, Mapping):
-            return watches
-        named: dict[Any, Any] = {}
-        for name, watch in watches.items():
-            if (watch is None or isinstance(watch, Mapping)) and isinstance(name, str):
-                given = {key: value for key, value in (watch or {}).items() if value is not None}
-                named[name] = {"object": name.removesuffix("s"), **given}
-            else:
-                named[name] = watch
-        return named
+        return singular(watches)
 
     @model_validator(mode="after")
     def _queue_exists(self) -> Controller:

@@ -22,11 +22,13 @@ from sim.scenario.clients import EtcdClients
 from sim.scenario.controllers import Controller
 from sim.scenario.etcd import Etcd
 from sim.scenario.faults import Fault
+from sim.scenario.informers import Informer, singular
 from sim.scenario.objects import ObjectKind, common, with_defaults
 from sim.scenario.quantities import Name, PositiveDuration
 from sim.scenario.refusal import problems_of, refusal, shown, undeclared
 from sim.scenario.review import Objective, Provenance, Reference
 from sim.scenario.section import Section, field, required
+from sim.scenario.webhooks import Webhook
 from sim.scenario.workloads import Workload, name_kinds
 
 Settings = Annotated[
@@ -59,6 +61,8 @@ class Scenario(Section):
         "Kinds of objects by name; pod, lease, node and event exist already.",
     )
     workloads: dict[Name, Workload] = field({}, "What the world does, by name.")
+    webhooks: dict[Name, Webhook] = field({}, "Admission webhooks by name; those of one kind are called in this order.")
+    informers: dict[Name, Informer] = field({}, "Informers that several controllers of one process share, by name.")
     controllers: dict[Name, Controller] = field({}, "Controllers by name.")
     clients: dict[Name, EtcdClients] = field({}, "Raw etcd clients by name.")
     faults: dict[Name, Fault] = field({}, "What goes wrong, by name.")
@@ -72,6 +76,11 @@ class Scenario(Section):
     @classmethod
     def _common_objects(cls, objects: Any) -> Any:
         return with_defaults(objects)
+
+    @field_validator("informers", mode="before")
+    @classmethod
+    def _singular(cls, informers: Any) -> Any:
+        return singular(informers)
 
     @field_validator("workloads", mode="before")
     @classmethod

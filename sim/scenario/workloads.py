@@ -8,9 +8,11 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, Discriminator, Tag
 
 from sim.errors import nearest
+from sim.scenario.distribution import Distribution, distribution
 from sim.scenario.interval import Every
 from sim.scenario.labels import Labels
-from sim.scenario.quantities import Count, Duration, Name
+from sim.scenario.quantities import Count, Duration, Name, PositiveCount
+from sim.scenario.reconcile import Written
 from sim.scenario.refusal import refused, shown
 from sim.scenario.section import Section, field, required
 
@@ -41,7 +43,31 @@ class Lists(Section):
     keys: Literal["all"] = field("all", "Which keys: all live keys of that object.")
 
 
-_KINDS: Final[dict[str, type[Section]]] = {"pod_churn": PodChurn, "lists": Lists}
+class Objects(Section):
+    """Objects that exist from the start, and whose users change, replace or delete them."""
+
+    kind: Literal["objects"] = field("objects", "Objects exist, change, and are replaced.")
+    object: Name = required("What they are.")
+    count: PositiveCount = required("How many there are, at the start and at any time.")
+    labels: Labels = field("", "Their labels, to be matched by the selectors of watches.")
+    finalizers: Count = field(0, "Finalizers that they are created with.")
+    change_every: Every | None = field(None, "How often the spec of one of them is changed; never when absent.")
+    replace_every: Every | None = field(None, "How often one of them is deleted and another created; never when absent.")
+
+
+class Writers(Section):
+    """Clients that all write the same few objects: each reads one, changes it and writes it back, again and again."""
+
+    kind: Literal["writers"] = field("writers", "Clients that write the same objects.")
+    object: Name = required("What they write.")
+    objects: PositiveCount = field(1, "How many objects they share.")
+    clients: PositiveCount = required("How many clients there are.")
+    think: Distribution = field(distribution(constant=0), "Pause of a client between two changes.", "assumed")
+    write: Written = field(Written(), "How they write.")
+    labels: Labels = field("", "Labels of the objects.")
+
+
+_KINDS: Final[dict[str, type[Section]]] = {"pod_churn": PodChurn, "lists": Lists, "objects": Objects, "writers": Writers}
 
 
 def name_kinds(workloads: object) -> object:
@@ -73,7 +99,10 @@ def _known(workload: Any) -> Any:
 
 
 Workload = Annotated[
-    Annotated[PodChurn, Tag("<pod_churn>")] | Annotated[Lists, Tag("<lists>")],
+    Annotated[PodChurn, Tag("<pod_churn>")]
+    | Annotated[Lists, Tag("<lists>")]
+    | Annotated[Objects, Tag("<objects>")]
+    | Annotated[Writers, Tag("<writers>")],
     Discriminator(lambda value: f"<{value['kind'] if isinstance(value, Mapping) else value.kind}>"),
     BeforeValidator(_known),
 ]

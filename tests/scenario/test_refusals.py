@@ -156,8 +156,8 @@ CASES = {
     ),
     "a section that is none": (
         controller("5"),
-        'controllers.x: "5" is not a mapping; allowed keys: stack, count, workers, watches, client, queue, max_retries, '
-        "leader_election, cache, reconcile",
+        'controllers.x: "5" is not a mapping; allowed keys: stack, count, workers, standby, shards, informers, watches, '
+        "client, queue, max_retries, recover_panic, leader_election, election, restart, cache, reconcile",
     ),
     "missing": ("etcd: {members: {a: {}}}", "horizon: missing; it is required"),
     "several": (
@@ -244,7 +244,8 @@ CASES = {
     ),
     "target of a fault": (
         HEAD + "faults: {f: {kind: disk_stall, target: disks.a, at: 1s, for: 1s}}",
-        'faults.f.target: "disks.a" is not a target; write members.<name>, or its members.<name>.wal or members.<name>.backend',
+        'faults.f.target: "disks.a" is not a target; write members.<name>, its members.<name>.wal or members.<name>.backend, '
+        "or apiservers.<name>",
     ),
     "no API server": (
         HEAD + "apiservers: {}\nbackground: {nodes: 3}",
@@ -257,7 +258,7 @@ CASES = {
     # kinds
     "kind from the name": (
         HEAD + "workloads: {churn: {every: 1m}}",
-        "workloads.churn.kind: missing, and the name is not a kind; one of pod_churn, lists",
+        "workloads.churn.kind: missing, and the name is not a kind; one of pod_churn, lists, objects, writers",
     ),
     "kind of workload": (
         HEAD + "workloads: {churn: {kind: pod_chrun, every: 1m}}",

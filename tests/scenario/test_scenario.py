@@ -98,7 +98,7 @@ def test_each_cause_of_the_apply_peak_is_a_variant() -> None:
     assert peak.variant("compaction").etcd.preload == {"junk-pod": 2_370_000}
     assert {member.disk for member in peak.variant("hdd").etcd.members.values()} == {"hdd"}
     stall = peak.variant("disk-stall").faults["stall"]
-    assert (stall.member, stall.for_) == ("a", 1800 * MILLISECOND)
+    assert (stall.victim, stall.for_) == ("a", 1800 * MILLISECOND)
     alone = peak.variant("db-stall").faults["stall"]
     assert [alone.hits("a", part) for part in ("wal", "backend")] == [False, True]
     assert stall.hits("a", "wal")

@@ -1,0 +1,93 @@
+"""What one reconcile of a controller does: how long it takes, how it ends, what it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import field_validator, model_validator
+
+from sim.scenario.distribution import Distribution, distribution
+from sim.scenario.quantities import Count, DurationOrNever, Fraction, Name
+from sim.scenario.refusal import refused
+from sim.scenario.section import Section, field, required
+
+WriteVerb = Literal["update", "merge_patch", "merge_patch_locked", "json_patch", "apply"]
+Sets = Literal["timestamp", "generation", "constant"]
+Retry = Literal["off", "default", "backoff"]
+
+
+class Written(Section):
+    """A write to an object: how it is sent, and what it makes of the object."""
+
+    verb: WriteVerb = field(
+        "update",
+        "update and merge_patch_locked carry the resource version of the writer's copy: 409 when the object has changed since. "
+        "merge_patch, json_patch and apply do not: the server applies them to what it finds.",
+        "apiserver: pkg/registry/generic/registry/store.go, pkg/endpoints/handlers/patch.go",
+    )
+    sets: Sets = field(
+        "timestamp",
+        "What it writes: a timestamp (changes the object every time), the observed generation (changes it once per spec), or a "
+        "constant (changes nothing after the first time: the server then sends no transaction).",
+    )
+    field_: str = field("status", "The field that it writes; writers of different fields do not undo each other.", alias="field")
+    retry: Retry = field(
+        "off",
+        "RetryOnConflict after a 409, each time on a copy read anew: default (5 tries, 10 ms) or backoff (4 tries, 10 ms x 5).",
+        "client-go: util/retry/util.go",
+    )
+    force: bool = field(True, "apply: take a field over that another manager has set; else that is a 409.")
+
+
+class OnZeroValue(Section):
+    """What a reconcile does when the map gives it a zero value."""
+
+    create: Name = required("The object it creates.")
+    name: Literal["generated"] = field("generated", "Name of what it creates: fresh each time.")
+
+
+class Recorded(Section):
+    """Kubernetes Events that a reconcile records about the object, through client-go's event recorder."""
+
+    object: Name = field("event", "The object an event is stored as.")
+    per_reconcile: Count = field(1, "Events recorded in one reconcile.")
+    message: Literal["same", "unique"] = field(
+        "same", "Whether each event of an object repeats the last one (its count is patched), or says something new each time."
+    )
+
+
+class Reconcile(Section):
+    """One reconcile of one key."""
+
+    every: DurationOrNever = field(
+        None, "Reconciled again this long after the end of the last reconcile (Result.RequeueAfter); never when absent."
+    )
+    duration: Distribution = field(
+        distribution(median="0.2ms", p99="1ms"), "CPU of one reconcile, without its requests.", "assumed"
+    )
+    on_zero_value: OnZeroValue | None = field(None, "What it does with a zero value; nothing when absent.")
+    writes: dict[Name, Written] = field({}, "What it writes to the object of its key, in this order, by name.")
+    finalizer: bool = field(
+        False, "Whether it puts a finalizer on each object, and takes it off when the object is deleted: two more writes a life."
+    )
+    events: Recorded | None = field(None, "Kubernetes Events that it records; none when absent.")
+    errors: Fraction = field(0.0, "Share of reconciles that end with an error: added again, rate limited.")
+    terminal_errors: Fraction = field(0.0, "Share that ends with a terminal error (controller-runtime): not added again.")
+    requeues: Fraction = field(0.0, "Share that asks to be requeued (Result.Requeue): added again, rate limited, without an error.")
+    panics: Fraction = field(0.0, "Share that panics: an error where panics are recovered, else the end of the process.")
+    poisoned: Fraction = field(0.0, "Share of the keys whose every reconcile ends with an error.")
+
+    @field_validator("writes", mode="before")
+    @classmethod
+    def _named(cls, writes: Any) -> Any:
+        """A bare verb is the write by that verb."""
+        if not isinstance(writes, Mapping):
+            return writes
+        return {name: {"verb": write} if isinstance(write, str) else write for name, write in writes.items()}
+
+    @model_validator(mode="after")
+    def _shares(self) -> Reconcile:
+        if self.errors + self.terminal_errors + self.requeues + self.panics > 1:
+            raise refused("errors, terminal_errors, requeues and panics together are more than 1", at="errors")
+        return self
