@@ -71,8 +71,8 @@ class Call(Event):
     what the entry stores, None where nobody looks into it. Times in nanoseconds: `since` when the client sent it, `arrives` at
     etcd, `handed` to the applier, `done` there, `answered` on etcd's side.
 
-    write, reads, ttl, began: what the API server is asked for (a write of what exists, a read, a life that ends), and since when it
-    has been at it.
+    write, serve, ttl, began: what the API server is asked for (a write of what exists; a read, by who serves it; a create of a life
+    that ends), and since when it has been at it.
 
     stage: what happens when it arrives where it is going. on_answer: who takes etcd's answer, with now and the time of the answer;
     None: it goes straight to the caller.
@@ -87,7 +87,7 @@ class Call(Event):
         self.on_answer: Callable[[Call, Nanoseconds, Nanoseconds], None] | None = None
         self.content: Content | None = None
         self.write: Write | None = None
-        self.reads = False
+        self.serve: Callable[[Call], None] | None = None
         self.ttl: Nanoseconds = 0
         self.began: Nanoseconds = 0
         self.writer = writer

@@ -80,7 +80,7 @@ class Gateway:
     def prepare_once(self, call: Call, shape: Shape) -> None:
         """Make of a call a create under a fresh name that nobody watches."""
         call.op, call.shape, call.key, call.lease, call.expected, call.content = CREATE_ONCE, shape, None, 0, 0, None
-        call.data, call.write, call.reads, call.ttl = shape.create_data, None, False, 0
+        call.data, call.write, call.serve, call.ttl = shape.create_data, None, None, 0
         call.on_answer, call.stage = None, self._propose
 
     def submit(self, call: Call, wait: Nanoseconds) -> Call:
@@ -96,7 +96,7 @@ class Gateway:
     def _enter(self, call: Call) -> None:
         now = self.env._now
         if self.server.down(now):
-            self._respond(call, now, Outcome.UNREACHABLE)
+            self.respond(call, now, Outcome.UNREACHABLE)
             return
         self._admit(call, now)
 
@@ -106,15 +106,15 @@ class Gateway:
         call.began = at
         done = at + server.overhead()
         if call.shape.value_bytes > BODY_LIMIT:
-            self._respond(call, done, Outcome.TOO_LARGE)
+            self.respond(call, done, Outcome.TOO_LARGE)
             return
-        if call.reads:
-            call.go(done, self._read)
+        if call.serve is not None:
+            call.go(done, call.serve)
             return
         operation = "create" if write is None else _OPERATIONS.get(write.verb, "update")
         took, allowed = server.admit(operation, call.shape.name)
         if not allowed:
-            self._respond(call, done + took, Outcome.DENIED)
+            self.respond(call, done + took, Outcome.DENIED)
             return
         stage = self._create if write is None else self._cached
         call.go(done + took + server.to_etcd, stage)
@@ -200,13 +200,13 @@ class Gateway:
         call.revision, call.content = found.revision, found.content
         if step is Step.UNCHANGED:
             self.server.unchanged += 1
-            self._respond(call, at, Outcome.UNCHANGED)
+            self.respond(call, at, Outcome.UNCHANGED)
         else:
-            self._respond(call, at, Outcome.CONFLICT if step is Step.CONFLICT else Outcome.NOT_FOUND)
+            self.respond(call, at, Outcome.CONFLICT if step is Step.CONFLICT else Outcome.NOT_FOUND)
 
     # ---- reads
 
-    def _read(self, call: Call) -> None:
+    def serve_get(self, call: Call) -> None:
         """A get of one object, from etcd."""
         self._look(call, self.env._now + self.server.to_etcd, self._found)
 
@@ -220,7 +220,7 @@ class Gateway:
         version = self._truth.at(call.key, call.answered)
         call.revision, call.content = version.revision, version.content
         outcome = Outcome.UNCHANGED if version.revision else Outcome.NOT_FOUND
-        self._respond(call, self.env._now - self.server.to_etcd, outcome)
+        self.respond(call, self.env._now - self.server.to_etcd, outcome)
 
     # ---- the way back
 
@@ -237,15 +237,15 @@ class Gateway:
                 return
             took, allowed = server.admit(_OPERATIONS.get(call.write.verb, "update"), call.shape.name)
             if not allowed or back + took - call.began > WRITE_DEADLINE:
-                self._respond(call, back + took, Outcome.TIMEOUT if allowed else Outcome.DENIED)
+                self.respond(call, back + took, Outcome.TIMEOUT if allowed else Outcome.DENIED)
                 return
             op = Op.DELETE if step is Step.DELETE else Op.UPDATE if found.revision else Op.CREATE
             self._transaction(call, op, found.revision, content)
             call.go(max(now, back + took + server.to_etcd), self._propose)
             return
-        self._respond(call, at + server.to_etcd, call.outcome)
+        self.respond(call, at + server.to_etcd, call.outcome)
 
-    def _respond(self, call: Call, at: Nanoseconds, outcome: Outcome) -> None:
-        """The server answers at `at`."""
+    def respond(self, call: Call, at: Nanoseconds, outcome: Outcome) -> None:
+        """The server answers at `at`, nanoseconds, not before now: the caller hears it half a round trip later."""
         call.outcome = outcome
         call.finish(max(self.env._now, at + self.server.to_client))

@@ -7,6 +7,7 @@ Sources: client-go rest/request.go (the limiter's Wait before every request).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from sim.apiserver.objects import Content, ObjectKey
@@ -59,7 +60,7 @@ class RestClient:
     def create(self, call: Call, shape: Shape, key: ObjectKey | None, content: Content | None = None, ttl: Nanoseconds = 0) -> Call:
         """Create an object, CONFLICT where it exists; key None: under a fresh name. ttl: its life, 0 without end (an Event)."""
         call.op, call.shape, call.key, call.lease, call.expected = Op.CREATE if key else Op.CREATE_ONCE, shape, key, 0, 0
-        call.data, call.content, call.write, call.reads, call.ttl = shape.create_data, content, None, False, ttl
+        call.data, call.content, call.write, call.serve, call.ttl = shape.create_data, content, None, None, ttl
         return self._submit(call)
 
     def update(self, call: Call, shape: Shape, key: ObjectKey) -> Call:
@@ -72,12 +73,17 @@ class RestClient:
 
     def write(self, call: Call, shape: Shape, key: ObjectKey, write: Write) -> Call:
         """Write an existing object as `write` says: the answer's revision and content stand in the call."""
-        call.op, call.shape, call.key, call.write, call.reads, call.ttl = Op.UPDATE, shape, key, write, False, 0
+        call.op, call.shape, call.key, call.write, call.serve, call.ttl = Op.UPDATE, shape, key, write, None, 0
         return self._submit(call)
 
     def get(self, call: Call, shape: Shape, key: ObjectKey) -> Call:
         """Read one object from etcd: UNCHANGED with revision and content in the call, or NOT_FOUND."""
-        call.shape, call.key, call.write, call.reads = shape, key, None, True
+        call.key = key
+        return self.read(call, shape, self._gateway.serve_get)
+
+    def read(self, call: Call, shape: Shape, serve: Callable[[Call], None]) -> Call:
+        """Another read, such as a list: when a handler is at it, `serve(call)` is called; it ends with `gateway.respond`."""
+        call.shape, call.write, call.serve = shape, None, serve
         return self._submit(call)
 
     def _submit(self, call: Call) -> Call:

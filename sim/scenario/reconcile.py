@@ -13,7 +13,7 @@ from sim.scenario.refusal import refused
 from sim.scenario.section import Section, field, required
 
 WriteVerb = Literal["update", "merge_patch", "merge_patch_locked", "json_patch", "apply"]
-Sets = Literal["timestamp", "generation", "constant"]
+Sets = Literal["counter", "timestamp", "generation", "constant"]
 Retry = Literal["off", "default", "backoff"]
 
 
@@ -27,9 +27,10 @@ class Written(Section):
         "apiserver: pkg/registry/generic/registry/store.go, pkg/endpoints/handlers/patch.go",
     )
     sets: Sets = field(
-        "timestamp",
-        "What it writes: a timestamp (changes the object every time), the observed generation (changes it once per spec), or a "
-        "constant (changes nothing after the first time: the server then sends no transaction).",
+        "counter",
+        "What it writes: one more than its copy says (changes the object every time), a timestamp of whole seconds as the API's are "
+        "(once a second), the observed generation (once per spec), or a constant (nothing after the first time). What changes "
+        "nothing never becomes a transaction.",
     )
     field_: str = field("status", "The field that it writes; writers of different fields do not undo each other.", alias="field")
     retry: Retry = field(
