@@ -13,6 +13,8 @@ from sim.metrics.recorder import Recorder
 from sim.result import Distribution, Run, upper_seconds
 from sim.units import HOUR, MINUTE, SECOND, seconds
 
+_WRITES: Final = ("requests", "succeeded", "unchanged", "conflicts", "given_up", "lost_updates")
+_EVENTS: Final = ("recorded", "dropped", "skipped", "created", "patched")
 _QUARTERS: Final = 4
 _COUNTED_ONCE: Final = (3, 6, 0)
 """Before this version etcd counts each byte of the WAL twice, when it is buffered and when it is flushed (wal/encoder.go)."""
@@ -44,6 +46,8 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
     }
     counts = recorder.by_writer
     created = sum(c.created for c in counts)
+    for led in world.leaderships:
+        led.advance(horizon)
     metrics: dict[str, float | None] = {
         "etcd.keys_created": created,
         "etcd.keys_created_per_hour": created * HOUR / horizon,
@@ -63,17 +67,38 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
         "etcd.writes_per_batch": leader.entries / leader.batches if leader.batches else None,
         "apiserver.conflicts": sum(server.conflicts for server in world.servers),
         "apiserver.rejected": sum(server.rejected for server in world.servers),
+        "watch.relists": sum(hub.relists for hub in world.hubs),
+        "watch.expired": sum(hub.expired for hub in world.hubs),
+        "watch.closed": sum(sum(hub.told.closed.values()) for hub in world.hubs),
         "watch.events_sent": sum(hub.sent for hub in world.hubs),
         "rest_client.requests": sum(controller.client.requests for controller in world.controllers),
-        "workqueue.depth.max": max((c.queue.depth_max for c in world.controllers), default=0),
-        "workqueue.retries": sum(c.queue.queue.retries for c in world.controllers),
+        "apiserver.throttled": sum(server.throttled for server in world.servers),
+        "apiserver.unchanged": sum(server.unchanged for server in world.servers),
+        "apiserver.etcd_reads": sum(server.reads for server in world.servers),
+        "rest_client.resent": sum(controller.client.resent for controller in world.controllers),
+        "workqueue.depth.max": max((c.depth_max for c in world.controllers), default=0),
+        "workqueue.retries": sum(c.retries for c in world.controllers),
+        "workqueue.adds": sum(c.adds for c in world.controllers),
+        "workqueue.unfinished_seconds.max": float(series["workqueue.unfinished_seconds"].max()),
+        "workqueue.longest_running_seconds.max": float(series["workqueue.longest_running_seconds"].max()),
         "workqueue.dropped": sum(c.tally.dropped for c in world.controllers),
         "controller.reconciles": sum(c.tally.reconciles for c in world.controllers),
         "controller.errors": sum(c.tally.errors for c in world.controllers),
+        "controller.terminal_errors": sum(c.tally.terminal_errors for c in world.controllers),
+        "controller.panics": sum(c.tally.panics for c in world.controllers),
+        "controller.requeues": sum(c.tally.requeues for c in world.controllers),
+        "controller.restarts": sum(max(0, manager.lives - 1) for manager in world.managers),
+        "leader_election.changes": sum(max(0, led.changes - 1) for led in world.leaderships),
+        "leader_election.leaderless_seconds": seconds(sum(led.without for led in world.leaderships)),
+        "leader_election.two_leaders_seconds": seconds(sum(led.with_two for led in world.leaderships)),
         "controller.workers_busy.max": max((c.tally.busy_max for c in world.controllers), default=0),
         "cache.zero_value_keys": sum(c.cache.zero_values for c in world.controllers),
-        "cache.zero_values_seen": sum(c.cache.zero_values_seen for c in world.controllers),
+        "cache.zero_values_seen": sum(c.zero_values_seen for c in world.controllers),
     }
+    tallies = [*(c.writes for c in world.controllers), *world.writes.values()]
+    metrics |= {f"writes.{figure}": sum(getattr(tally, figure) for tally in tallies) for figure in _WRITES}
+    recorders = [recorder for c in world.controllers for recorder in c.recorders]
+    metrics |= {f"events.{figure}": sum(getattr(recorder, figure) for recorder in recorders) for figure in _EVENTS}
     metrics["etcd.seconds_to_quota"], quota_status = _seconds_to_quota(recorder, series)
     for name, found in distributions.items():
         metrics.update(found.figures(name))
@@ -90,6 +115,15 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
         metrics[f"controllers.{name}.errors"] = sum(c.tally.errors for c in own)
         metrics[f"controllers.{name}.requests"] = sum(c.client.requests for c in own)
         metrics[f"controllers.{name}.zero_value_keys"] = sum(c.cache.zero_values for c in own)
+        for figure in _WRITES:
+            metrics[f"controllers.{name}.writes.{figure}"] = sum(getattr(c.writes, figure) for c in own)
+        mine = [recorder for c in own for recorder in c.recorders]
+        if mine:
+            for figure in _EVENTS:
+                metrics[f"controllers.{name}.events.{figure}"] = sum(getattr(recorder, figure) for recorder in mine)
+    for name, tally in world.writes.items():
+        for figure in _WRITES:
+            metrics[f"workloads.{name}.writes.{figure}"] = getattr(tally, figure)
     p99 = distributions["etcd.apply_seconds"].quantile(0.99)
     shares, kinds = backend.tail.shares(round((p99 or 0.0) * SECOND))
     for kind, share in kinds.items():

@@ -100,7 +100,7 @@ BACKEND, COMPACTION, TURN = "etcd.backend_commit_seconds", "etcd.compaction_seco
 ETCD, API, REST = "etcd.request_seconds", "apiserver.request_seconds", "rest_client.request_seconds"
 SLOW = {"fdatasync": "20ms"}
 LISTS = {"full-list": {"kind": "lists", "every": "800ms", "object": "junk"}}  # of 730 ms each
-FULL = {"etcd.quota": "4MiB"}
+FULL = {"etcd.quota": "4MiB", f"{CONTROLLER}.leader_election": False}  # else NOSPACE costs it the lead: its lease is refused, too
 
 
 def stall(member: str) -> dict[str, Any]:
@@ -320,7 +320,7 @@ def test_a_station_moves_its_figure(station: str) -> None:
         assert abs(size) > 3 * noise(figure), figure
         assert moved(figure) == pytest.approx(size, rel=0.05), figure
     for figure in case.stays:
-        assert abs(moved(figure)) <= max(2 * noise(figure), 0.01 * abs(before[figure])), figure
+        assert abs(moved(figure)) <= max(2 * noise(figure), 0.02 * abs(before[figure])), figure
     for figure in case.same:
         assert after[figure] == before[figure], figure
     assert case.falls or case.rises or case.by or case.same

@@ -334,7 +334,7 @@ def test_the_same_bytes_in_another_process(tmp_path: Path) -> None:
 def test_show_says_what_a_stack_resolves_to_and_stays_a_scenario(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", "zero-value-leak", "--set", "controllers.zero-pod-writer.stack=controller-runtime-0.15"]) == 0
     shown = capsys.readouterr().out
-    assert "#   client.qps: 20/s   (controller-runtime pkg/client/config/config.go" in shown
+    assert "#   client.qps: 20/s   (controller-runtime v0.15.3 pkg/client/config/config.go" in shown
     assert "#   fifo: delta" in shown
     assert "#   queue.kind: rate_limiting" in shown
     assert main(["show", "zero-value-leak", "--set", "controllers.zero-pod-writer.client.qps=7"]) == 0

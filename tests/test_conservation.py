@@ -73,7 +73,7 @@ def test_no_key_of_the_queue_is_lost(watched):
     """Every entry of the controller's map is waiting for its next pass, queued, or held by a worker."""
     world, _, _, _ = watched
     for controller in world.controllers:
-        queue = controller.queue.queue
+        queue = controller.place.queue
         assert queue.waiting + len(queue) + queue.processing >= len(controller.cache)
         assert queue.adds == queue.gets + queue.depth
         assert controller.tally.reconciles == queue.gets - queue.processing

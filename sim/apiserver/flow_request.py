@@ -1,7 +1,7 @@
 """One request on its way through flow control, and the notices about those whose fate changed meanwhile.
 
-    arrives -> EXECUTING | QUEUED | REJECTED        QUEUED -> EXECUTING | REJECTED (its wait is over, or its client left)
-    EXECUTING -> DONE                               EXECUTING -> LINGERING -> DONE, where it has a final phase
+arrives -> EXECUTING | QUEUED | REJECTED        QUEUED -> EXECUTING | REJECTED (its wait is over, or its client left)
+EXECUTING -> DONE                               EXECUTING -> LINGERING -> DONE, where it has a final phase
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from sim.apiserver.flow_work import Work
 from sim.units import Nanoseconds
 
 if TYPE_CHECKING:
-    from sim.apiserver.flow_queues import Queue, QueueSet
+    from sim.apiserver.flow_fairness import Queue
+    from sim.apiserver.flow_queues import QueueSet
 
 Sink = Callable[[Nanoseconds], object]
 """Takes one duration in nanoseconds, such as `list.append` or `histogram.observe`."""
@@ -35,12 +36,13 @@ class State(Enum):
 class Request:
     """A request as `arrive` made it; whoever owns the level changes it, nobody else. Times in ns.
 
-    tag: whatever the caller gave; work: its estimate (final seats narrowed when it starts in a narrower level); decided:
-    when it started or was rejected, NEVER while it is queued; reason, retry_after_seconds: of a rejection, else "" and 0.
+    tag: whatever the caller gave; work: its estimate, its final seats narrowed when it starts in a narrower level;
+    decided: when it started or was rejected, NEVER while it is queued; due: when its seats will be released, NEVER if
+    unknown; reason, retry_after_seconds: of a rejection, else "" and 0.
     """
 
     __slots__ = (
-        "_due", "arrived", "arrived_r", "decided", "level", "queue", "reason", "retry_after_seconds", "state", "tag", "work",
+        "arrived", "arrived_r", "decided", "due", "level", "queue", "reason", "retry_after_seconds", "state", "tag", "work",
     )  # fmt: skip
 
     def __init__(self, level: QueueSet, arrived: Nanoseconds, work: Work, tag: object):
@@ -51,7 +53,7 @@ class Request:
         self.state = _QUEUED
         self.decided: Nanoseconds = NEVER
         self.queue: Queue | None = None
-        self._due: Nanoseconds = NEVER
+        self.due: Nanoseconds = NEVER
         self.arrived_r = 0
         self.reason = ""
         self.retry_after_seconds = 0

@@ -4,6 +4,10 @@ A LIST is as wide as what it loads (by size since 1.34, by number of objects bef
 will wake, everything else one seat. No request is wider than its level allows (`max_seats`), so that a narrow level is
 not blocked by one request.
 
+A WATCH holds seats only until it has sent what there is: as a LIST from the cache if it asks for that (sendInitialEvents;
+since 1.35 also without a resource version or from "0"), else one seat. What is served by the cache: everything but pages
+after the first, exact resource versions, and a first page from a resource version other than "" and "0".
+
 Source: k8s.io/apiserver v0.35.0, pkg/util/flowcontrol/request/list_work_estimator.go, mutating_work_estimator.go,
 config.go, width.go; features/kube_features.go (SizeBasedListCostEstimate: beta, on by default since 1.34).
 """

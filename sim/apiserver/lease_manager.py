@@ -48,7 +48,7 @@ class LeaseManager:
         self._objects += 1
         return Lease(self._id, self._ttl + self._reuse, granted=not reused)
 
-    def granted(self, lease: int, now: Nanoseconds) -> None:
-        """The grant was answered: its time of use counts from here."""
+    def refused(self, lease: int) -> None:
+        """It was not granted: the next object asks for another. (The time of use counts from the asking.)"""
         if lease == self._id:
-            self._expires_use = now + self._reuse
+            self._expires_use = -1

@@ -37,15 +37,12 @@ class ApiServer:
     per_object: Nanoseconds = 0
     webhooks: list[Webhook] = field(default_factory=list)
     outages: list[tuple[Nanoseconds, Nanoseconds]] = field(default_factory=list)
+    request_timeout: Nanoseconds = 60 * SECOND
     conflicts: int = 0
     rejected: int = 0
+    throttled: int = 0
     unchanged: int = 0
     reads: int = 0
-
-    def way_in(self) -> Nanoseconds:
-        """From the client's socket to the arrival of the transaction at etcd, where no webhook has a say."""
-        admission = 0 if self.admission is None else self.admission()
-        return self.to_client + self.overhead() + admission + self.to_etcd
 
     def admit(self, operation: str, resource: str) -> tuple[Nanoseconds, bool]:
         """Admission of one write: how long it takes, and whether the write may go on."""

@@ -4,8 +4,11 @@ It learns of a write when etcd's watch event reaches it, so for a short while af
 starts from a stale copy fails its transaction's compare and is retried by the server (GuaranteedUpdate), or refused where the
 caller named the revision.
 
+What it remembers of the past, for watches that come back, is in watch_history.py; how an event reaches watchers in
+watch_dispatch.py.
+
 Source: apiserver pkg/storage/cacher, pkg/storage/etcd3/store.go (GuaranteedUpdate). Simplified: only the last two versions of
-an object are told apart; the history window and its expiry are not modelled yet.
+an object are told apart.
 """
 
 from __future__ import annotations

@@ -57,29 +57,38 @@ def show(scenario: str, assignments: Sequence[str], variant: str | None, as_json
 
 def _stacks(scenario: Scenario) -> Iterator[str]:
     """What each controller's stack resolves to, and whether the scenario or the stack said so."""
-    from sim.scenario.stacks import SOURCES
     from sim.units import format_duration
 
     for name, controller in scenario.controllers.items():
         found = controller.resolved()
-        election = found.election
+        stack, election = found.defaults, found.election
         limiter = ", ".join(f"{key}: {value}" for key, value in found.limiter.model_dump(by_alias=True).items())
         values = {
             "client.qps": "off" if found.qps is None else f"{found.qps:g}/s",
             "client.burst": "-" if found.qps is None else str(found.burst),
+            "workers": str(found.workers),
             "queue.kind": found.queue,
             "queue.limiter": f"{{{limiter}}}",
             "fifo": found.fifo,
             "resync": "never" if found.resync is None else format_duration(found.resync),
+            "streaming_list": "on" if stack.streaming_list else "off",
+            "pause_after_error": format_duration(stack.pause_after_error),
+            "recover_panic": "on" if found.recover_panic else "off",
+            "lock": stack.lock if controller.leader_election else "none",
             "leader election": "off",
         }
+        if found.every is not None:
+            values["reconcile_every"] = format_duration(found.every)
+        if found.queue == "priority":
+            values["priority_queue"] = f"rules of {stack.priority_queue}"
         if election is not None:
             clocks = (election.lease, election.renew_deadline, election.retry_period)
             values["leader election"] = " / ".join(map(format_duration, clocks))
-        yield f"controllers.{name} with {found.stack} (client-go {found.client_go}):"
+            values["get_before_renewal"] = "on" if election.get_before_renewal else "off"
+        yield f"controllers.{name} with {found.stack} ({stack.version}, client-go {found.client_go}):"
         for path, value in values.items():
             origin = found.origin.get(path, found.stack)
-            yield f"  {path}: {value}   ({'given here' if origin == 'scenario' else SOURCES[path]})"
+            yield f"  {path}: {value}   ({'given here' if origin == 'scenario' else stack.source(path)})"
 
 
 @click.command(short_help="Say whether a scenario file is valid.")

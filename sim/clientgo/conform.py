@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sim.clientgo.conform_mechanisms import MECHANISMS, Config, Malformed, Mechanism, Operation
+from sim.clientgo.conform_mechanisms import Config, Malformed, Mechanism, Operation
+from sim.clientgo.conform_registry import MECHANISMS
 from sim.errors import InputError, nearest
 
 FORMAT: Final = 1
@@ -27,8 +28,9 @@ FORMAT: Final = 1
 KNOWN_VERSIONS: Final[Mapping[str, tuple[tuple[int, int], tuple[int, int]]]] = {
     "golang.org/x/time": ((0, 3), (0, 16)),
     "k8s.io/apimachinery": ((0, 28), (0, 37)),
+    "k8s.io/apiserver": ((0, 34), (0, 37)),
     "k8s.io/client-go": ((0, 28), (0, 37)),
-    "sigs.k8s.io/controller-runtime": ((0, 22), (0, 25)),
+    "sigs.k8s.io/controller-runtime": ((0, 20), (0, 25)),
 }
 """Releases whose sources were compared and found to behave alike, first and last minor included; see README.md."""
 

@@ -37,7 +37,7 @@ from sim.clientgo.limiters import (
     priority_queue_rate_limiter,
 )
 from sim.clientgo.priority_queue import PriorityQueue
-from sim.clientgo.priority_queue_022 import PriorityQueue022
+from sim.clientgo.priority_queues import priority_queue_for
 from sim.clientgo.queue_metrics import UnfinishedWorkGauges
 from sim.clientgo.rate_limiting import RateLimitingQueue
 from sim.clientgo.real_fifo import RealFIFO
@@ -241,7 +241,7 @@ def _rate_limiting(config: Config) -> Operations:
 
 def _priority(config: Config) -> Operations:
     limiter = _queue_limiter(config, priority_queue_rate_limiter())
-    return _queue_operations(PriorityQueue022(limiter) if config.release < (0, 23) else PriorityQueue(limiter))
+    return _queue_operations(priority_queue_for(config.release)(limiter))
 
 
 def _queue_limiter(config: Config, default: RateLimiter) -> RateLimiter:

@@ -140,6 +140,8 @@ class Timing:
     """LeaderElectionConfig's parameters, in nanoseconds; the defaults are those of the core components and controller-runtime.
 
     client_timeout: of each request, retries included; None: max(1 s, renew_deadline / 2), as NewFromKubeconfig sets it.
+    fast_path: whether a leader renews without a GET; client-go before v0.30 does not, and reads the lease every time.
+    release_again: whether a release that meets a conflict starts over, as from v0.37 on.
     Raises ValueError where NewLeaderElector would return an error.
     """
 
@@ -148,6 +150,8 @@ class Timing:
     retry_period: Nanoseconds = 2 * SECOND
     release_on_cancel: bool = False
     client_timeout: Nanoseconds | None = None
+    fast_path: bool = True
+    release_again: bool = False
 
     def __post_init__(self) -> None:
         if self.lease_duration <= self.renew_deadline:
@@ -167,6 +171,7 @@ class Timing:
 _GIVEN_UP: Final = Answer(Verdict.TIMEOUT)
 _Asking = Generator[Step, Answer | None, Answer]
 _Trying = Generator[Step, Answer | None, bool]
+_Writing = Generator[Step, Answer | None, Verdict]
 _Steps = Generator[Step, Answer | None, None]
 
 
@@ -213,6 +218,11 @@ class LeaderElector:
         """Whether the record last seen or written names this process (IsLeader); it may have expired since."""
         return self.observed.holder == self.identity
 
+    @property
+    def pending(self) -> Step | None:
+        """The step that was returned last and is under way; None before the start."""
+        return self._step
+
     def healthy(self, now: Nanoseconds, tolerance: Nanoseconds) -> bool:
         """False for a leader whose lease ended more than `tolerance` ago (Check, behind /healthz)."""
         return not self.is_leader or now - self.observed_time <= self.timing.lease_duration + tolerance
@@ -236,7 +246,11 @@ class LeaderElector:
         return self._step
 
     def cancel(self, now: Nanoseconds) -> Step:
-        """The context was cancelled: the step to take instead of the last one (the same while releasing, or when done)."""
+        """The context was cancelled: the step to take instead of the pending one, which is abandoned.
+
+        The very same object again where a cancel changes nothing: while releasing, when done, when cancelled before; also
+        with a report pending (proceed as usual). Raises RuntimeError if it was not started.
+        """
         if self._step is None:
             raise RuntimeError("the elector is not running")
         waiting = isinstance(self._step, Request | Sleep) and not self._cancelled and not self._releasing
@@ -299,10 +313,8 @@ class LeaderElector:
     def _try(self) -> _Trying:
         """tryAcquireOrRenew."""
         began = self._now
-        record = LeaseRecord(
-            self.identity, self.timing.lease_duration // SECOND, _microseconds(began), _microseconds(began), 0
-        )
-        if self.is_leader and self._valid(began):
+        record = LeaseRecord(self.identity, self.timing.lease_duration // SECOND, _microseconds(began), _microseconds(began), 0)
+        if self.timing.fast_path and self.is_leader and self._valid(began):
             record = record._replace(acquire_time=self.observed.acquire_time, transitions=self.observed.transitions)
             if (yield from self._write(record)):
                 return True
@@ -323,14 +335,17 @@ class LeaderElector:
             record = record._replace(transitions=old.transitions + 1)
         return (yield from self._write(record))
 
-    def _release(self) -> _Trying:
+    def _release(self) -> _Steps:
         self._releasing = True  # in a context of its own, which no cancel ends
         self._context_ends = self._now + self.timing.renew_deadline
-        found = yield from self._get()
-        if found.verdict is not Verdict.OK or found.record is None or not self.is_leader:
-            return False
-        now = _microseconds(self._now)
-        return (yield from self._write(LeaseRecord("", 1, now, now, found.record.transitions)))
+        again = True
+        while again:
+            found = yield from self._get()
+            if found.verdict is not Verdict.OK or found.record is None or not self.is_leader:
+                return
+            now = _microseconds(self._now)
+            wrote = yield from self._update(LeaseRecord("", 1, now, now, found.record.transitions))
+            again = self.timing.release_again and wrote is Verdict.CONFLICT
 
     def _get(self) -> _Asking:
         answer = yield from self._ask(Get(self._expires))
@@ -342,21 +357,24 @@ class LeaderElector:
         answer = yield from self._ask(Create(record, self._expires))
         # After a failed create the lock holds an empty object: an update of it fails without being sent.
         self._resource_version = answer.resource_version if answer.verdict is Verdict.OK else None
-        return self._wrote(record, answer)
+        self._wrote(record, answer)
+        return answer.verdict is Verdict.OK
 
     def _write(self, record: LeaseRecord) -> _Trying:
+        return (yield from self._update(record)) is Verdict.OK
+
+    def _update(self, record: LeaseRecord) -> _Writing:
         if self._resource_version is None:
-            return False
+            return Verdict.ERROR
         answer = yield from self._ask(Update(record, self._resource_version, self._expires))
         if answer.verdict is Verdict.OK:
             self._resource_version = answer.resource_version
-        return self._wrote(record, answer)
+        self._wrote(record, answer)
+        return answer.verdict
 
-    def _wrote(self, record: LeaseRecord, answer: Answer) -> bool:
-        if answer.verdict is not Verdict.OK:
-            return False
-        self.observed, self.observed_time = record, self._now
-        return True
+    def _wrote(self, record: LeaseRecord, answer: Answer) -> None:
+        if answer.verdict is Verdict.OK:
+            self.observed, self.observed_time = record, self._now
 
     def _ask(self, request: Request) -> _Asking:
         if self._over:

@@ -22,18 +22,10 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Final
+from typing import Any, Final
 
 from sim.clientgo.backoff import Uniforms
-from sim.clientgo.correlator import (
-    COMBINED_PREFIX,
-    MAX_LRU_CACHE_ENTRIES,
-    Event,
-    EventCorrelator,
-    _event_key,
-    _LRU,
-    _object_key,
-)
+from sim.clientgo.correlator import _LRU, MAX_LRU_CACHE_ENTRIES, Event, EventCorrelator, _event_key
 from sim.units import SECOND, Nanoseconds
 
 MAX_QUEUED_EVENTS: Final = 1000
@@ -76,35 +68,61 @@ class Sleep:
 Write = Create | Patch
 
 
+class NamingCorrelator(EventCorrelator):
+    """A correlator that also remembers under which name each Event object was created, as client-go's does.
+
+    Arguments as `EventCorrelator`; by keyword. last_name: the name of the event that was correlated last, skipped or not.
+    """
+
+    __slots__ = ("_names", "_next_name", "last_name")
+
+    def __init__(self, cache_size: int = MAX_LRU_CACHE_ENTRIES, **options: Any):
+        super().__init__(cache_size=cache_size, **options)
+        self._names: _LRU[int] = _LRU(cache_size)  # filled in step with the counts, so that both forget the same keys
+        self._next_name = 0
+        self.last_name = 0
+
+    def _observe(self, event: Event, key: str) -> tuple[Event, bool]:
+        observed, patch = super()._observe(event, key)
+        name = self._names.get(key) if patch else None
+        if name is None:
+            name, self._next_name = self._next_name, self._next_name + 1
+        self._names.put(key, name)
+        self.last_name = name
+        return observed, patch
+
+    def take_over(self, event: Event, name: int) -> None:
+        """The server's answer about the Event object `name` (UpdateState)."""
+        self.update_state(event)
+        self._names.put(_event_key(event), name)
+
+
 class EventBroadcaster:
     """record.EventBroadcaster recording to a sink: `record` whenever something happens, `next` when the sink may act.
 
     After `record` and after `answered` ask `next`; a write must be `answered` before there is another. stream: draws the share
-    of the first sleep, None: all of it. sleep: nanoseconds between tries. cache_size: the correlator's, if not the default.
+    of the first sleep, None: all of it. sleep: nanoseconds between tries.
 
     Counts: `dropped` (queue full), `skipped` (spam), `written` (creates and patches that succeeded), `rejected`, `given_up`.
     """
 
     __slots__ = (
-        "_correlator", "_in_flight", "_names", "_next_name", "_queue", "_queue_length", "_retry_at", "_sleep", "_stream",
+        "_correlator", "_in_flight", "_queue", "_queue_length", "_retry_at", "_sleep", "_stream",
         "_tries", "_write", "dropped", "given_up", "rejected", "skipped", "written",
     )  # fmt: skip
 
     def __init__(
         self,
-        correlator: EventCorrelator,
+        correlator: NamingCorrelator | None = None,
         stream: Uniforms | None = None,
         queue_length: int = MAX_QUEUED_EVENTS,
         sleep: Nanoseconds = SLEEP_DURATION,
-        cache_size: int = MAX_LRU_CACHE_ENTRIES,
     ):
-        self._correlator = correlator
+        self._correlator = correlator or NamingCorrelator()
         self._stream = stream
         self._queue_length = queue_length
         self._sleep = sleep
         self._queue: deque[Event] = deque()
-        self._names: _LRU[int] = _LRU(cache_size)  # the name beside each count that the correlator remembers
-        self._next_name = 0
         self._write: Write | None = None  # what is being written, as the correlator wants it
         self._in_flight: Write | None = None  # and the request for it that is not answered yet
         self._retry_at: Nanoseconds = 0
@@ -159,7 +177,7 @@ class EventBroadcaster:
             self.rejected += 1
             return None
         self.written += 1
-        self._take_over(replace(write.event, count=count) if count is not None else write.event, write.name)
+        self._correlator.take_over(replace(write.event, count=count) if count is not None else write.event, write.name)
         return None
 
     def _correlated(self, now: Nanoseconds, event: Event) -> Write | None:
@@ -167,21 +185,8 @@ class EventBroadcaster:
         if result.event is None:
             self.skipped += 1
             return None
-        name = self._named(result.event, result.patch)
+        name = self._correlator.last_name
         return Patch(result.event, name) if result.event.count > 1 else Create(result.event, name)
-
-    def _named(self, event: Event, seen_before: bool) -> int:
-        combined = event.message.startswith(COMBINED_PREFIX)
-        key = _object_key(event) + event.reason if combined else _event_key(event)
-        name = self._names.get(key) if seen_before else None
-        if name is None:
-            name, self._next_name = self._next_name, self._next_name + 1
-        self._names.put(key, name)
-        return name
-
-    def _take_over(self, event: Event, name: int) -> None:
-        self._correlator.update_state(event)
-        self._names.put(_event_key(event), name)
 
     def _failed(self, now: Nanoseconds) -> None:
         self._tries += 1

@@ -196,6 +196,7 @@ class Reflector:
         self._watch_backoff = self._new_backoff(now) if self._settings.own_watch_backoff else self._backoff
         self.last_sync_resource_version: int | None = None
         self.next_resync: Nanoseconds | None = None
+        self._phase = _Phase.LIST
         self._goal, self._until = _Goal.BEGIN, now
         self._unavailable = False  # the last version is gone, or is not there yet: ask for the most recent
         # The list: which version and pages are asked for, whether this is the second round, whether pages were given up.

@@ -4,9 +4,10 @@
     the connection broke, and the request may be repeated        sleep 1 s
     all else, a 409 or a 503 without Retry-After included        it is the caller's
 
-at most ten times, both kinds together: eleven requests in all. After the sleep the client's limiter is asked again. The client's
-timeout covers everything from the first sending (not the first wait for the limiter) to the last answer, the sleeps included;
-once it has passed nothing more is sent.
+at most ten times, both kinds together: eleven requests in all. After the sleep the client's limiter is asked, as before the
+first sending (which is not limited for a watch). The client's timeout covers everything from the first sending (not the first
+wait for the limiter) to the last answer, the sleeps included; once it has passed nothing more is sent. A watch has it for each
+sending alone.
 
 Which broken connections may be repeated depends on the call:
 

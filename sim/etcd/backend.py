@@ -12,15 +12,19 @@ apply tail comes from.
 The applier's customers come in order, so nothing is an event here: the turns of timer and compaction that were asked for
 before an entry asks are replayed first (`_run_until`). What is computed ahead stands in journals until its time has come.
 
+A put attaches its key to the lease it names and takes it off the one it had; so does one that names none, and a delete. A revoke
+deletes whatever is attached, under one revision; which named keys went stands in `take_revoked` until somebody asks.
+
 Sources: etcd server/storage/backend (backend.go run, batch_tx.go Unlock, commit), mvcc/kvstore_compaction.go
-(scheduleCompaction), mvcc/kvstore.go (Compact), etcdserver/server.go (applyAll, snapshot).
+(scheduleCompaction), mvcc/kvstore.go (Compact), mvcc/kvstore_txn.go (put, delete), lease/lessor.go (Revoke, Attach, Detach),
+etcdserver/apply.go (checkRequestPut), etcdserver/server.go (applyAll, snapshot).
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -28,7 +32,7 @@ from numpy.typing import NDArray
 
 from sim.etcd import wal
 from sim.etcd.bbolt import Pages
-from sim.etcd.mvcc import Compacted, CompactedError, FutureRevisionError, Mvcc
+from sim.etcd.mvcc import Compacted, CompactedError, FutureRevisionError, KeyState, Mvcc
 from sim.etcd.request import CREATED, PUT_ONCE, Entry, Op, Outcome, Shape
 from sim.etcd.tail import COMMIT, COMPACTION, Tail
 from sim.hardware.disk import NEVER, Disk
@@ -78,6 +82,16 @@ class _Compaction:
     scanning: bool = True
 
 
+@dataclass(slots=True)
+class _Lease:
+    """What is attached to a lease: write-once keys by slot, with the bytes of their tombstones and their writers; named keys."""
+
+    slots: list[int] = field(default_factory=list)
+    tombstones: list[int] = field(default_factory=list)
+    writers: list[int] = field(default_factory=list)
+    named: dict[Hashable, int] = field(default_factory=dict)  # bytes of the tombstone
+
+
 class Backend:
     """Applies committed entries in order; `hand_over` answers when each is done.
 
@@ -87,8 +101,8 @@ class Backend:
     __slots__ = (
         "_applied", "_apply_cost", "_codes", "_commit_due", "_compactions", "_costs", "_disk", "_element_limit",
         "_executions", "_free", "_latencies", "_leases", "_limit", "_next_due", "_pending", "_pending_by", "_reader",
-        "_readers_until", "_resumes", "_rules", "_shapes", "_snapshot_at", "_times", "_turn_due", "applied", "commits",
-        "compactions", "database", "live_by_writer", "mvcc", "pages", "removed", "revoked", "size", "tail", "turns",
+        "_readers_until", "_resumes", "_revoked_names", "_rules", "_shapes", "_snapshot_at", "_times", "_turn_due", "applied",
+        "commits", "compactions", "database", "live_by_writer", "mvcc", "pages", "removed", "revoked", "size", "tail", "turns",
     )  # fmt: skip
 
     def __init__(
@@ -107,12 +121,13 @@ class Backend:
         self._resumes: Nanoseconds = 0
         self._reader = 0
         self._compactions: deque[_Compaction] = deque()
-        self._leases: dict[int, list[tuple[int, int, int]]] = {}
+        self._leases: dict[int, _Lease] = {}
+        self._revoked_names: dict[int, list[Hashable]] = {}  # by lease
         self._applied = 0
         self._limit = rules.batch_limit
         self._snapshot_at = rules.snapshot_count
         self._element_limit = 0
-        self.live_by_writer = [0] * writers
+        self.live_by_writer = [0] * writers  # of the keys that each created
         self.size: Bytes = 0  # of the file, as the last commit that was computed leaves it
         self.applied = Journal(3)  # latency, execution, code
         self._times, (self._latencies, self._executions, self._codes) = self.applied.times, self.applied.columns
@@ -136,7 +151,7 @@ class Backend:
             if key is None:
                 self.mvcc.create_once(shape.create_element)
             else:
-                self.mvcc.put(key, shape.create_element)
+                self.mvcc.put(key, shape.create_element).creator = writer
             if ordinal % 1000 == 999:
                 self.pages.commit()
         self.live_by_writer[writer] += count
@@ -209,38 +224,19 @@ class Backend:
     ) -> tuple[Outcome, Nanoseconds, Nanoseconds]:
         """Everything but a write-once key: the outcome, when it got the lock and when it is done, forced commits included."""
         outcome = Outcome.UNCHANGED
-        op, writer, mvcc, shape = entry.op, entry.writer, self.mvcc, entry.shape
+        op, writer = entry.op, entry.writer
         changes = 1
         if op is Op.UPDATE or op is Op.CREATE or op is Op.PUT:
-            state = mvcc.state(entry.key)
-            if op is not Op.PUT and (0 if state is None else state.modified) != entry.expected:
-                outcome, changes = Outcome.CONFLICT, 0
-                entry.revision = 0 if state is None else state.modified
-            else:
-                if state is None:
-                    outcome = Outcome.CREATED
-                    self.live_by_writer[writer] += 1
-                    created, version = mvcc.revision + 1, 1
-                else:
-                    outcome = Outcome.UPDATED
-                    created, version = state.created, state.version + 1
-                entry.revision = mvcc.put(entry.key, shape.element(created, mvcc.revision + 1, version)).modified
+            outcome, changes = self._put(entry)
         elif op is Op.DELETE:
-            state = mvcc.state(entry.key)
-            if state is None or state.modified != entry.expected:
-                outcome, changes = Outcome.CONFLICT, 0
-                entry.revision = 0 if state is None else state.modified
-            else:
-                mvcc.delete(entry.key, shape.tombstone)
-                entry.revision = mvcc.revision
-                outcome = Outcome.DELETED
-                self.live_by_writer[writer] -= 1
+            outcome, changes = self._delete(entry)
         elif op <= Op.PUT_ONCE:
             outcome, changes = self._create_leased(entry)
         elif op is Op.LEASE_GRANT:
-            self._leases[entry.lease] = []
+            self._leases[entry.lease] = _Lease()
         elif op is Op.LEASE_REVOKE:
-            done = self._revoke(entry.lease, done)
+            outcome, done = self._revoke(entry, done)
+            changes = 0
         elif op is Op.COMPACT:
             cost = done - begins
             if self._readers_until > asks:  # store.mu, exclusive: behind every list that is running, and only then for the lock
@@ -254,32 +250,99 @@ class Backend:
         self._pending_by[writer] += changes
         return outcome, begins, done
 
+    def _put(self, entry: Entry) -> tuple[Outcome, int]:
+        """A put of a named key, on its condition: the outcome, and how many changes of the store it took.
+
+        The lease is looked up where the condition holds, and before anything changes.
+        """
+        mvcc, writer, lease = self.mvcc, entry.writer, entry.lease
+        state = mvcc.state(entry.key)
+        if entry.op is not Op.PUT and (0 if state is None else state.modified) != entry.expected:
+            entry.revision = 0 if state is None else state.modified
+            return Outcome.CONFLICT, 0
+        if lease and lease not in self._leases:
+            return Outcome.LEASE_NOT_FOUND, 0
+        revision = mvcc.revision + 1
+        if state is None:
+            outcome, created, version = Outcome.CREATED, revision, 1
+            self.live_by_writer[writer] += 1
+        else:
+            outcome, created, version = Outcome.UPDATED, state.created, state.version + 1
+        state = mvcc.put(entry.key, entry.shape.element(created, revision, version))
+        if version == 1:
+            state.creator = writer
+        entry.revision = revision
+        if state.lease or lease:
+            self._detach(entry.key, state)
+            self._attach(entry.key, state, lease, entry.shape.tombstone)
+        return outcome, 1
+
+    def _delete(self, entry: Entry) -> tuple[Outcome, int]:
+        """A delete of a named key, on its condition: the outcome, and how many changes of the store it took."""
+        mvcc = self.mvcc
+        state = mvcc.state(entry.key)
+        if state is None or state.modified != entry.expected:
+            entry.revision = 0 if state is None else state.modified
+            return Outcome.CONFLICT, 0
+        mvcc.delete(entry.key, entry.shape.tombstone)
+        entry.revision = mvcc.revision
+        self.live_by_writer[state.creator] -= 1
+        self._detach(entry.key, state)
+        return Outcome.DELETED, 1
+
+    def _attach(self, key: Hashable, state: KeyState, lease: int, tombstone: int) -> None:
+        if lease:
+            state.lease = lease
+            self._leases[lease].named[key] = tombstone
+
+    def _detach(self, key: Hashable, state: KeyState) -> None:
+        if state.lease:
+            del self._leases[state.lease].named[key]
+            state.lease = 0
+
     def _create_leased(self, entry: Entry) -> tuple[Outcome, int]:
-        """A write-once key attached to a lease: the outcome, and how many puts it took."""
-        keys = self._leases.get(entry.lease)
-        if keys is None:
+        """A write-once key attached to a lease: the outcome, and how many changes of the store it took."""
+        lease = self._leases.get(entry.lease)
+        if lease is None:
             return Outcome.LEASE_NOT_FOUND, 0
         if self.mvcc.revision >= self._element_limit:
             self._widen()
-        slot = self.mvcc.create_once(entry.shape.create_element)
-        keys.append((slot, entry.shape.tombstone, entry.writer))
+        lease.slots.append(self.mvcc.create_once(entry.shape.create_element))
+        lease.tombstones.append(entry.shape.tombstone)
+        lease.writers.append(entry.writer)
         entry.revision = self.mvcc.revision
         self.live_by_writer[entry.writer] += 1
         return Outcome.CREATED, 1
 
-    def _revoke(self, lease: int, done: Nanoseconds) -> Nanoseconds:
-        keys = self._leases.pop(lease, [])
-        self.mvcc.delete_slots([slot for slot, _, _ in keys], [tombstone for _, tombstone, _ in keys])
-        by_writer: dict[int, int] = {}
-        for _, _, writer in keys:
-            by_writer[writer] = by_writer.get(writer, 0) + 1
-        self._pending += len(keys)
-        for writer, count in by_writer.items():
+    def _revoke(self, entry: Entry, done: Nanoseconds) -> tuple[Outcome, Nanoseconds]:
+        """A lease and everything attached to it go: the outcome, and when that is done.
+
+        etcd deletes the keys in the order of their names. Those of write-once keys are not known: they come first here, by age.
+        """
+        lease = self._leases.pop(entry.lease, None)
+        if lease is None:
+            return Outcome.LEASE_NOT_FOUND, done
+        mvcc = self.mvcc
+        names = sorted(lease.named, key=str)
+        writers = lease.writers + [mvcc.named[name].creator for name in names]
+        tombstones = lease.tombstones + [lease.named[name] for name in names]
+        if mvcc.delete_together(lease.slots, names, tombstones):
+            entry.revision = mvcc.revision
+        if names:
+            self._revoked_names[entry.lease] = names
+        done += len(writers) * self._costs.delete
+        for writer in dict.fromkeys(writers):
+            count = writers.count(writer)
             self.live_by_writer[writer] -= count
+            self._pending_by[writer] += count
             self.revoked.append((done, writer, count))
-        done += len(keys) * self._costs.delete
-        self._pending += 1  # the delete in bucket `lease`
-        return self._commit(done) if self._rules.commit_on_delete else done
+        self._pending += len(writers) + 1  # and the delete in bucket `lease`
+        self._pending_by[entry.writer] += 1
+        return Outcome.UNCHANGED, self._commit(done) if self._rules.commit_on_delete else done
+
+    def take_revoked(self, lease: int) -> list[Hashable]:
+        """Named keys that went with a revoked lease, in the order of their names; told once."""
+        return self._revoked_names.pop(lease, [])
 
     def _widen(self) -> None:
         """A revision's varint got longer: work out the element size of a new key of each type again."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -35,12 +35,17 @@ class Slots(Protocol):
 
 @dataclass(slots=True)
 class KeyState:
-    """What the index knows of a key that can be written again; revision 0: deleted, or never written."""
+    """What the index knows of a key that can be written again; revision 0: deleted, or never written.
+
+    creator, lease: notes of whoever writes it: who created it, and the lease that it is attached to (0: none).
+    """
 
     slot: int = 0
     created: int = 0
     modified: int = 0
     version: int = 0
+    creator: int = 0
+    lease: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,20 +136,23 @@ class Mvcc:
         del self.named[key]
         return True
 
-    def delete_slots(self, slots: list[int], tombstones: list[int]) -> int:
-        """Delete write-once keys by slot under ONE revision (a revoked lease); returns how many."""
-        if not slots:
+    def delete_together(self, slots: list[int], keys: Sequence[Hashable], tombstones: list[int]) -> int:
+        """Delete write-once keys by slot, then named keys, all of them alive, under ONE revision (a revoked lease).
+
+        tombstones: bytes of each, in that order. Returns how many were deleted; none of them: no revision.
+        """
+        gone = slots + [self.named.pop(key).slot for key in keys]
+        if not gone:
             return 0
         self.revision += 1
-        for slot in slots:
-            self._dead.append(slot)
-            self._dead_at.append(self.revision)
+        self._dead.extend(gone)
+        self._dead_at.extend([self.revision] * len(gone))
         for tombstone in tombstones:
             self._dig(tombstone)
-        if len(slots) > 1:
+        if len(gone) > 1:
             self._extra_at.append(self.revision)
-            self._extra.append((self._extra[-1] if self._extra else 0) + len(slots) - 1)
-        return len(slots)
+            self._extra.append((self._extra[-1] if self._extra else 0) + len(gone) - 1)
+        return len(gone)
 
     def _dig(self, tombstone: int) -> None:
         """Store a tombstone: history itself, from the next revision on where one AT the compaction revision is kept."""

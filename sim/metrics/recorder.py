@@ -41,7 +41,7 @@ _DISTRIBUTIONS: Final = (
     "etcd.apply_seconds", "etcd.apply_execution_seconds", "etcd.commit_seconds", "etcd.wal_fsync_seconds",
     "etcd.backend_commit_seconds", "etcd.compaction_seconds", "etcd.compaction_pause_seconds", "etcd.request_seconds",
     "etcd.list_seconds", "apiserver.request_seconds", "rest_client.request_seconds", "rest_client.rate_limiter_seconds",
-    "watch.lag_seconds", "workqueue.queue_seconds", "workqueue.work_seconds",
+    "apiserver.seat_wait_seconds", "watch.lag_seconds", "workqueue.queue_seconds", "workqueue.work_seconds",
 )  # fmt: skip
 
 
@@ -55,6 +55,7 @@ class Recorder:
         mvcc = world.backend.mvcc
         self.revision = mvcc.revision
         self._keys, self._retained, self._removed = mvcc.keys_live, mvcc.retained, 0
+        self._revoked = -1  # when the last revoke that was counted was done
         self.histograms = {name: Histogram(windowed=name.startswith("etcd.")) for name in _DISTRIBUTIONS}
         for name in world.followers:
             self.histograms[f"members.{name}.wal_fsync_seconds"] = Histogram()
@@ -98,9 +99,10 @@ class Recorder:
             backend.tail.threshold = int(np.partition(latencies, rank := int(_TAIL_QUANTILE * len(latencies)))[rank])
         self._count(codes)
         while backend.revoked and backend.revoked[0][0] <= now:
-            _, writer, count = backend.revoked.popleft()
+            at, writer, count = backend.revoked.popleft()
             self.by_writer[writer].deleted += count
-            self.revision += 1
+            self.revision += at != self._revoked  # a row a writer, one revision a revoke
+            self._revoked = at
         (_, saves) = world.leader.saves.take(now)
         histograms["etcd.wal_fsync_seconds"].record(saves)
         for name, follower in world.followers.items():
@@ -122,6 +124,8 @@ class Recorder:
         histograms["etcd.commit_seconds"].record(world.leader.commit_waits.take())
         histograms["etcd.request_seconds"].record(world.client_latencies.take())
         histograms["etcd.list_seconds"].record(world.list_durations.take())
+        for gateway in world.gateways:
+            histograms["apiserver.seat_wait_seconds"].record(gateway.latencies.seat_waits.take())
         for hub in world.hubs:
             histograms["watch.lag_seconds"].record(hub.lags.take())
         for controller in world.controllers:
@@ -171,7 +175,11 @@ class Recorder:
                 "etcd.apply_seconds.p99": p99,
                 "etcd.apply_seconds.max": top,
                 "etcd.wal_fsync_seconds.p99": _quantiles(saves)[1],
-                "workqueue.depth": sum(controller.queue.queue.depth for controller in world.controllers),
+                "workqueue.depth": sum(controller.depth for controller in world.controllers),
+                "workqueue.unfinished_seconds": sum(controller.unfinished(now) for controller in world.controllers),
+                "workqueue.longest_running_seconds": max(
+                    (controller.longest_running(now) for controller in world.controllers), default=0.0
+                ),
                 "cache.zero_value_keys": sum(controller.cache.zero_values for controller in world.controllers),
             }
         )

@@ -12,8 +12,11 @@ from typing import Any
 from simpy.core import Environment
 from simpy.events import NORMAL, Event
 
+from sim.apiserver.flow_request import Request
+from sim.apiserver.flow_work import ONE_SEAT, Work
 from sim.apiserver.objects import Content
 from sim.apiserver.storage import Write
+from sim.clientgo.with_retry import WithRetry
 from sim.etcd.request import Op, Outcome, Shape
 from sim.units import Nanoseconds
 
@@ -74,6 +77,9 @@ class Call(Event):
     write, serve, ttl, began: what the API server is asked for (a write of what exists; a read, by who serves it; a create of a life
     that ends), and since when it has been at it.
 
+    client, flow, seat, work, retries: whose request it is, to whom priority and fairness counts it, its seat at the API server, how
+    much of one it takes, how often it was sent again. once: the shape of which it creates objects under fresh names, over and over.
+
     stage: what happens when it arrives where it is going. on_answer: who takes etcd's answer, with now and the time of the answer;
     None: it goes straight to the caller.
     """
@@ -88,6 +94,12 @@ class Call(Event):
         self.content: Content | None = None
         self.write: Write | None = None
         self.serve: Callable[[Call], None] | None = None
+        self.client: Any = None
+        self.flow: Any = None
+        self.once: Shape | None = None
+        self.seat: Request | None = None
+        self.work: Work = ONE_SEAT
+        self.retries: WithRetry | None = None
         self.ttl: Nanoseconds = 0
         self.began: Nanoseconds = 0
         self.writer = writer

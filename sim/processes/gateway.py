@@ -13,21 +13,31 @@ the transaction arrives at etcd, half a round trip late.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from functools import lru_cache
+from typing import Final, Protocol
 
+from sim.apiserver.flow_control import Flow, FlowControl, MaxInFlight
+from sim.apiserver.flow_queues import queue_wait
+from sim.apiserver.flow_request import NEVER, State
+from sim.apiserver.flow_widths import WATCHES_PER_SEAT, mutating_work
+from sim.apiserver.flow_work import ONE_SEAT
 from sim.apiserver.lease_manager import LeaseManager
-from sim.apiserver.objects import Content, Version
+from sim.apiserver.objects import ABSENT, Content, Version
 from sim.apiserver.server import BODY_LIMIT, WRITE_DEADLINE, ApiServer
 from sim.apiserver.storage import Step, Verb, attempt
 from sim.apiserver.versions import Versions
 from sim.etcd import wal
-from sim.etcd.request import CONFLICT, CREATE_ONCE, Op, Outcome, Shape
+from sim.etcd.request import CONFLICT, Op, Outcome, Shape
 from sim.journal import Samples
-from sim.processes.events import NOTHING, Call, Clock
+from sim.processes.events import NOTHING, Alarm, Call, Clock
 from sim.processes.leader import Leader
-from sim.units import SECOND, Nanoseconds
+from sim.units import MILLISECOND, SECOND, Nanoseconds
 
 _OPERATIONS: Final = {Verb.DELETE: "delete"}
+_SOON: Final[Nanoseconds] = 10 * MILLISECOND
+"""A request that will leave within this time may take its seat at once, where there are plenty: that saves an event."""
+EXECUTING: Final = State.EXECUTING
+_woken: Final = lru_cache(mutating_work)
 
 
 class Latencies:
@@ -36,13 +46,14 @@ class Latencies:
     to_client: one way between the API server and its clients, nanoseconds: a client sees the server's time and twice that.
     """
 
-    __slots__ = ("etcd_requests", "limiter_waits", "rest_requests", "to_client")
+    __slots__ = ("etcd_requests", "limiter_waits", "rest_requests", "seat_waits", "to_client")
 
     def __init__(self, to_client: Nanoseconds) -> None:
         self.to_client = to_client
         self.rest_requests = Samples()
         self.limiter_waits = Samples()
         self.etcd_requests = Samples()
+        self.seat_waits = Samples()
 
 
 class _Leases:
@@ -54,77 +65,154 @@ class _Leases:
         self.waiting: list[Call] = []
 
 
+class Client(Protocol):
+    """Who sends a request."""
+
+    def throttled(self, call: Call, at: Nanoseconds, retry_after_seconds: int) -> None:
+        """The server turns the request away, which the client hears at `at`."""
+
+
 class Gateway:
     """One API server's request path.
 
-    truth: versions as etcd has them. lease_manager: makes one for objects of a TTL, nanoseconds.
+    truth: versions as etcd has them. lease_manager: makes one for objects of a TTL, nanoseconds. watchers: how many watch a kind of
+    object.
+
+    Seats are asked for when a request leaves its client and given back as early before the answer reaches it: the seats' clock is
+    half a round trip ahead of the server's, for all alike.
     """
 
     def __init__(
         self, env: Clock, server: ApiServer, leader: Leader, truth: Versions, latencies: Latencies,
-        lease_manager: Callable[[Nanoseconds], LeaseManager],
+        lease_manager: Callable[[Nanoseconds], LeaseManager], flow_control: FlowControl | MaxInFlight,
+        watchers: Callable[[str], int],
     ):  # fmt: skip
         self.env, self.server, self.latencies, self._truth = env, server, latencies, truth
         self._leader, self._propose = leader, leader.propose
         self._lease_manager = lease_manager
         self._leases: dict[Nanoseconds, _Leases] = {}
-        self.simple = not server.outages and not server.webhooks
-        """Whether nothing can stop a request on its way to etcd."""
-
-    def call(self, writer: int) -> Call:
-        """A re-usable call of one caller, whose writes count for `writer`."""
-        return Call(self.env, self._propose, writer)
+        self.flow_control, self._watchers = flow_control, watchers
+        self._wait = queue_wait(server.request_timeout)
+        self._plain = not (server.webhooks or server.outages or server.admission)
+        self._fixed, self._back = server.to_client + server.to_etcd, server.to_etcd + server.to_client
+        self._overhead, self._arrive = server.overhead, flow_control.arrive
+        self._etcd_request, self._etcd_trip = latencies.etcd_requests.add, 2 * server.to_etcd
+        self._alarm = Alarm(env, self._seats_change)
+        self._rings_at: Nanoseconds = NEVER
 
     # ---- the way in
 
-    def prepare_once(self, call: Call, shape: Shape) -> None:
-        """Make of a call a create under a fresh name that nobody watches."""
-        call.op, call.shape, call.key, call.lease, call.expected, call.content = CREATE_ONCE, shape, None, 0, 0, None
-        call.data, call.write, call.serve, call.ttl = shape.create_data, None, None, 0
-        call.on_answer, call.stage = None, self._propose
-
-    def submit(self, call: Call, wait: Nanoseconds) -> Call:
-        """A request leaves its client `wait` from now; what it asks for stands in the call. Yield the result."""
-        call.on_answer = self._answered
-        arrives = self.env._now + wait + self.server.to_client
-        if self.simple:
-            self._admit(call, arrives)
-        else:
-            call.go(arrives, self._enter)
+    def call(self, client: Client, flow: Flow, writer: int) -> Call:
+        """A re-usable call of a client, one request at a time."""
+        call = Call(self.env, self._propose, writer)
+        call.client, call.flow, call.on_answer = client, flow, self._answered
         return call
 
-    def _enter(self, call: Call) -> None:
-        now = self.env._now
-        if self.server.down(now):
-            self.respond(call, now, Outcome.UNREACHABLE)
+    def create_once(self, call: Call, wait: Nanoseconds) -> None:
+        """As `submit`, for a create under a fresh name: the request of which a simulation makes the most."""
+        flow = call.flow
+        level = flow.level
+        if not self._plain or wait > _SOON or level.waiting or 2 * level.seats_in_use > level.limit:
+            self.submit(call, wait)
             return
-        self._admit(call, now)
+        env = self.env
+        now: Nanoseconds = env._now
+        call.seat = self._arrive(now, flow, True, ONE_SEAT, self._wait, call)
+        call.go(now + wait + self._fixed + self._overhead(), self._propose)
+
+    def submit(self, call: Call, wait: Nanoseconds) -> None:
+        """A request leaves its client `wait` from now; what it asks for stands in the call, and so will the answer."""
+        now = self.env._now
+        if wait > _SOON or (wait and (self.server.outages or self._crowded(call.flow))):
+            call.go(now + wait, self._leave)
+        elif self.server.outages:
+            self._leave(call)
+        else:
+            self._seat(call, now, now + wait)
+
+    def _crowded(self, flow: Flow) -> bool:
+        """Whether it may matter to others that a seat is taken a moment too early."""
+        level = flow.level
+        return level.waiting > 0 or 2 * level.seats_in_use > level.limit
+
+    def _leave(self, call: Call) -> None:
+        now = self.env._now
+        if self.server.outages and self.server.down(now + self.server.to_client):
+            call.outcome = Outcome.UNREACHABLE
+            call.finish(now + 2 * self.server.to_client)
+            return
+        self._seat(call, now, now)
+
+    def _seat(self, call: Call, now: Nanoseconds, leaves: Nanoseconds) -> None:
+        """Ask for a seat for a request that leaves its client now, or in a moment."""
+        mutating = call.serve is None
+        if mutating and call.key is not None and (watchers := self._watchers(call.shape.name)) >= WATCHES_PER_SEAT:
+            call.work = _woken(watchers)
+        request = self.flow_control.arrive(now, call.flow, mutating, call.work, self._wait, call)
+        call.seat = request
+        if request.state is EXECUTING:
+            self._admit(call, leaves + self.server.to_client)
+        elif request.state is State.REJECTED:
+            self._turn_away(call, now)
+        else:
+            self._rearm()
+
+    def _turn_away(self, call: Call, now: Nanoseconds) -> None:
+        """429, with a Retry-After: the client decides."""
+        request, call.seat, call.outcome = call.seat, None, Outcome.THROTTLED
+        assert request is not None
+        self.server.throttled += 1
+        call.client.throttled(call, now + 2 * self.server.to_client, request.retry_after_seconds)
+
+    def _rearm(self) -> None:
+        due = self.flow_control.next_event()
+        if due is None or due >= self._rings_at:
+            return
+        if self._alarm.armed:  # for later: that one will ring for nothing
+            self._alarm = Alarm(self.env, self._seats_change)
+        now = self.env._now
+        self._rings_at = max(now, due)
+        self._alarm.arm(self._rings_at - now)
+
+    def _seats_change(self, _alarm: Alarm) -> None:
+        now = self.env._now
+        if now < self._rings_at:
+            return
+        self._rings_at = NEVER
+        for request in self.flow_control.advance(now):
+            call: Call = request.tag  # type: ignore[assignment]
+            self.latencies.seat_waits.add(request.waited)
+            if request.state is State.REJECTED:
+                self._turn_away(call, now)
+            else:
+                self._admit(call, now + self.server.to_client)
+        self._rearm()
 
     def _admit(self, call: Call, at: Nanoseconds) -> None:
         """Handler and admission, from `at` on."""
         server, write = self.server, call.write
         call.began = at
         done = at + server.overhead()
-        if call.shape.value_bytes > BODY_LIMIT:
-            self.respond(call, done, Outcome.TOO_LARGE)
-            return
         if call.serve is not None:
             call.go(done, call.serve)
             return
-        operation = "create" if write is None else _OPERATIONS.get(write.verb, "update")
-        took, allowed = server.admit(operation, call.shape.name)
-        if not allowed:
-            self.respond(call, done + took, Outcome.DENIED)
+        if call.shape.value_bytes > BODY_LIMIT:
+            self.respond(call, done, Outcome.TOO_LARGE)
             return
-        stage = self._create if write is None else self._cached
-        call.go(done + took + server.to_etcd, stage)
+        if server.webhooks or server.admission is not None:
+            operation = "create" if write is None else _OPERATIONS.get(write.verb, "update")
+            took, allowed = server.admit(operation, call.shape.name)
+            done += took
+            if not allowed or done - at > WRITE_DEADLINE:
+                self.respond(call, done, Outcome.TIMEOUT if allowed else Outcome.DENIED)
+                return
+        stage = self._cached if write is not None else self._create if call.ttl else self._propose
+        call.go(done + server.to_etcd, stage)
 
     # ---- creates
 
     def _create(self, call: Call) -> None:
-        if not call.ttl:
-            self._propose(call)
-            return
+        """A create of an object with a life that ends: it needs a lease first."""
         leases = self._leases.get(call.ttl)
         if leases is None:
             leases = self._leases[call.ttl] = _Leases(self._lease_manager(call.ttl), Call(self.env, self._propose, call.writer))
@@ -147,26 +235,39 @@ class Gateway:
         self._propose(grant)
 
     def _granted(self, leases: _Leases) -> None:
-        """The lease is there (or was refused, then the creates will be, too): whoever waited goes on."""
+        """The lease is there, or was refused to who asked for it: whoever else waited goes on."""
         now, lease = self.env._now, leases.granting
         assert lease is not None
         leases.granting = None
-        leases.manager.granted(lease, now)
         (first, *others), leases.waiting = leases.waiting, []
-        first.lease = lease
-        first.go(now + self.server.to_etcd, self._propose)
+        if leases.grant.outcome >= CONFLICT:
+            leases.manager.refused(lease)
+            self.respond(first, now, leases.grant.outcome)
+        else:
+            first.lease = lease
+            first.go(now + self.server.to_etcd, self._propose)
         for call in others:
             call.go(now + self.server.to_etcd, self._create)
 
     # ---- writes of what exists
 
     def _cached(self, call: Call) -> None:
-        """The first attempt, on the watch cache's copy."""
-        self._attempt(call, self.server.cache.at(call.key, self.env._now), fresh=False)
+        """The first attempt, on the watch cache's copy; Events have no watch cache."""
+        self._attempt(call, ABSENT if call.ttl else self.server.cache.at(call.key, self.env._now), fresh=False)
 
     def _fresh(self, call: Call) -> None:
-        """An attempt on what a read from etcd has brought."""
-        self._attempt(call, self._truth.at(call.key, call.answered), fresh=True)
+        """An attempt on what a read from etcd has brought: another object than the cached one goes through admission anew."""
+        found = self._truth.at(call.key, call.answered)
+        server = self.server
+        if server.webhooks and found.revision and found.revision != call.expected:
+            took, allowed = server.admit("update", call.shape.name)
+            if not allowed:
+                self.respond(call, self.env._now - server.to_etcd + took, Outcome.DENIED)
+                return
+            call.expected = found.revision
+            call.go(self.env._now + took, self._fresh)
+            return
+        self._attempt(call, found, fresh=True)
 
     def _attempt(self, call: Call, found: Version, fresh: bool) -> None:
         now, write = self.env._now, call.write
@@ -175,11 +276,12 @@ class Gateway:
         match step:
             case Step.PUT:
                 self._transaction(call, Op.UPDATE if found.revision else Op.CREATE, found.revision, content)
-                self._propose(call)
+                self._next(call)(call)
             case Step.DELETE:
                 self._transaction(call, Op.DELETE, found.revision, None)
                 self._propose(call)
             case Step.READ:
+                call.expected = found.revision
                 self._look(call, now, self._fresh)
             case _:
                 self._settle(call, now - self.server.to_etcd, step, found)
@@ -192,8 +294,12 @@ class Gateway:
                 call.data = shape.update_data(expected)
             case Op.DELETE:
                 call.data = shape.delete_data(expected)
-            case _:
-                call.data = shape.create_data
+            case _:  # unlike a plain create's it asks for the object where there is one
+                call.data = shape.update_data(0)
+
+    def _next(self, call: Call) -> Callable[[Call], None]:
+        """Where a transaction goes: what it puts may need a lease first (the server gives an Event a new life at each update)."""
+        return self._create if call.ttl and call.op is not Op.DELETE else self._propose
 
     def _settle(self, call: Call, at: Nanoseconds, step: Step, found: Version) -> None:
         """Answered without a transaction."""
@@ -226,8 +332,15 @@ class Gateway:
 
     def _answered(self, call: Call, now: Nanoseconds, at: Nanoseconds) -> None:
         """etcd answers at `at`: to the client, or the next attempt where somebody else was faster."""
+        self._etcd_request(at - call.arrives + self._etcd_trip)
         server = self.server
-        self.latencies.etcd_requests.add(at - call.arrives + 2 * server.to_etcd)
+        seat = call.seat
+        if call.once is not None and seat is not None and not seat.level.waiting:  # as `respond`
+            call.seat = None
+            leaves = at + server.to_etcd - server.to_client
+            seat.level.release_at(seat, leaves if leaves > now else now)
+            call.finish(at + self._back)
+            return
         if call.outcome is CONFLICT and call.write is not None:
             found = self._truth.newest(call.key)  # a failed transaction brings the object along
             step, content = attempt(call.write, found, fresh=True)
@@ -241,11 +354,18 @@ class Gateway:
                 return
             op = Op.DELETE if step is Step.DELETE else Op.UPDATE if found.revision else Op.CREATE
             self._transaction(call, op, found.revision, content)
-            call.go(max(now, back + took + server.to_etcd), self._propose)
+            call.go(max(now, back + took + server.to_etcd), self._next(call))
             return
         self.respond(call, at + server.to_etcd, call.outcome)
 
     def respond(self, call: Call, at: Nanoseconds, outcome: Outcome) -> None:
         """The server answers at `at`, nanoseconds, not before now: the caller hears it half a round trip later."""
         call.outcome = outcome
-        call.finish(max(self.env._now, at + self.server.to_client))
+        now, to_client = self.env._now, self.server.to_client
+        seat = call.seat
+        if seat is not None:
+            call.seat = None
+            self.flow_control.release_at(seat, max(now, at - to_client))
+            if seat.level.waiting:
+                self._rearm()
+        call.finish(max(now, at + to_client))

@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from sim.apiserver.flow_control import Flow
+from sim.apiserver.flow_work import ONE_SEAT, Work
 from sim.apiserver.objects import Content, ObjectKey
 from sim.apiserver.storage import Verb, Write
-from sim.etcd.request import CONFLICT, Op, Outcome, Shape
+from sim.clientgo.with_retry import WithRetry
+from sim.etcd.request import CONFLICT, CREATE_ONCE, Op, Outcome, Shape
 from sim.processes.events import Call
 from sim.processes.gateway import Gateway
 from sim.ratelimit.bucket import TokenBucket
@@ -20,42 +23,48 @@ from sim.units import Nanoseconds
 
 _ANY: Final = Write(Verb.PATCH)
 _DELETE: Final = Write(Verb.DELETE)
+_TOO_MANY_REQUESTS: Final = 429
 
 
 class RestClient:
-    """One process's client. bucket: its client-side limiter, None without one."""
+    """One process's client. bucket: its client-side limiter, None without one; flow: who it is to priority and fairness."""
 
-    def __init__(self, gateway: Gateway, bucket: TokenBucket | None):
+    def __init__(self, gateway: Gateway, bucket: TokenBucket | None, flow: Flow):
         self._env, self._gateway, self._server, self._bucket = gateway.env, gateway, gateway.server, bucket
-        self._latencies = gateway.latencies
-        self._way_back = self._server.to_etcd + self._server.to_client
-        self._etcd_trip = 2 * self._server.to_etcd
-        self._rest_request, self._etcd_request = self._latencies.rest_requests.add, self._latencies.etcd_requests.add
+        self._latencies, self._flow = gateway.latencies, flow
+        self._rest_request = self._latencies.rest_requests.add
         self.requests = 0
+        self.resent = 0
 
     def call(self, writer: int) -> Call:
         """A re-usable call, one at a time, whose writes count for `writer`."""
-        return self._gateway.call(writer)
+        return self._gateway.call(self, self._flow, writer)
 
-    def _limited(self, call: Call, work: Nanoseconds) -> Nanoseconds:
-        """How long from now until the request leaves: the caller's own work, then the limiter."""
+    def _limited(self) -> Nanoseconds:
+        """One more request: how long the limiter holds it back."""
         self.requests += 1
-        if self._bucket is not None:
-            wait = self._bucket.reserve(self._env._now)
-            self._latencies.limiter_waits.add(wait)
-            work += wait
-        call.since = self._env._now + work
-        return work
+        if self._bucket is None:
+            return 0
+        wait = self._bucket.reserve(self._env._now)
+        self._latencies.limiter_waits.add(wait)
+        return wait
 
     def create_once(self, call: Call, shape: Shape, work: Nanoseconds = 0) -> Call:
         """Create an object under a fresh generated name that nobody watches, after `work` of the caller's own."""
-        gateway = self._gateway
-        if call.shape is not shape or call.on_answer is not None:
-            gateway.prepare_once(call, shape)
-        work = self._limited(call, work)
-        if gateway.simple:
-            return call.send(work + self._server.way_in(), self._way_back)
-        return gateway.submit(call.begin(), work)
+        if call.once is not shape:
+            self._prepare_once(call, shape)
+        if self._bucket is None:
+            self.requests += 1
+        else:
+            work += self._limited()
+        call.since = self._env._now + work
+        call.callbacks = []
+        self._gateway.create_once(call, work)
+        return call
+
+    def _prepare_once(self, call: Call, shape: Shape) -> None:
+        call.op, call.shape, call.key, call.lease, call.expected, call.content = CREATE_ONCE, shape, None, 0, 0, None
+        call.data, call.write, call.serve, call.ttl, call.work, call.once = shape.create_data, None, None, 0, ONE_SEAT, shape
 
     def create(self, call: Call, shape: Shape, key: ObjectKey | None, content: Content | None = None, ttl: Nanoseconds = 0) -> Call:
         """Create an object, CONFLICT where it exists; key None: under a fresh name. ttl: its life, 0 without end (an Event)."""
@@ -71,9 +80,9 @@ class RestClient:
         """Delete an object, whatever its version; NOT_FOUND where there is none."""
         return self.write(call, shape, key, _DELETE)
 
-    def write(self, call: Call, shape: Shape, key: ObjectKey, write: Write) -> Call:
-        """Write an existing object as `write` says: the answer's revision and content stand in the call."""
-        call.op, call.shape, call.key, call.write, call.serve, call.ttl = Op.UPDATE, shape, key, write, None, 0
+    def write(self, call: Call, shape: Shape, key: ObjectKey, write: Write, ttl: Nanoseconds = 0) -> Call:
+        """Write an existing object as `write` says: the answer's revision and content stand in the call. ttl: its life from now."""
+        call.op, call.shape, call.key, call.write, call.serve, call.ttl = Op.UPDATE, shape, key, write, None, ttl
         return self._submit(call)
 
     def get(self, call: Call, shape: Shape, key: ObjectKey) -> Call:
@@ -81,22 +90,43 @@ class RestClient:
         call.key = key
         return self.read(call, shape, self._gateway.serve_get)
 
-    def read(self, call: Call, shape: Shape, serve: Callable[[Call], None]) -> Call:
-        """Another read, such as a list: when a handler is at it, `serve(call)` is called; it ends with `gateway.respond`."""
-        call.shape, call.write, call.serve = shape, None, serve
+    def read(self, call: Call, shape: Shape, serve: Callable[[Call], None], work: Work = ONE_SEAT) -> Call:
+        """Another read, such as a list: when a handler is at it, `serve(call)` is called; it ends with `gateway.respond`.
+
+        work: the seats that it takes.
+        """
+        call.shape, call.write, call.serve, call.work = shape, None, serve, work
         return self._submit(call)
 
     def _submit(self, call: Call) -> Call:
-        return self._gateway.submit(call.begin(), self._limited(call, 0))
+        wait = self._limited()
+        call.since = self._env._now + wait
+        call.once, call.callbacks = None, []
+        self._gateway.submit(call, wait)
+        return call
+
+    def throttled(self, call: Call, at: Nanoseconds, retry_after_seconds: int) -> None:
+        """The server turned the request away, which the client hears at `at`: it waits and sends it again, ten times at most."""
+        if call.retries is None:
+            call.retries = WithRetry(get=call.serve is not None)
+        sleep = call.retries.answered(_TOO_MANY_REQUESTS, retry_after_seconds)
+        if sleep is None:
+            call.finish(at)
+        else:
+            call.go(at + sleep, self._again)
+
+    def _again(self, call: Call) -> None:
+        self.resent += 1
+        self._gateway.submit(call, self._limited())
 
     def received(self, call: Call) -> None:
         """The answer of `call` is here: observe it."""
         self._rest_request(self._env._now - call.since)
-        if call.on_answer is None:
-            self._etcd_request(call.answered - call.arrives + self._etcd_trip)
-        outcome, server = call.outcome, self._server
+        if call.retries is not None:
+            call.retries = None
+        outcome = call.outcome
         if outcome >= CONFLICT:
             if outcome is CONFLICT:
-                server.conflicts += 1
+                self._server.conflicts += 1
             elif outcome is not Outcome.NOT_FOUND:
-                server.rejected += 1
+                self._server.rejected += 1

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, field_validator
 
 from sim.scenario.distribution import Distribution, distribution
 from sim.scenario.quantities import Count, Duration, PositiveCount, PositiveDuration
 from sim.scenario.refusal import refused, shown, unknown
 from sim.scenario.section import Section, field
-from sim.units import MICROSECOND, SECOND
+from sim.units import MICROSECOND, SECOND, format_duration
 
 LEVELS: Final = ("system", "node-high", "leader-election", "workload-high", "workload-low", "global-default", "catch-all")
 """The priority levels of every API server (pkg/apis/flowcontrol/bootstrap/default.go), those with limits."""
@@ -59,11 +59,17 @@ class WatchCache(Section):
     """How an API server remembers recent events, for watches that are opened again."""
 
     window: PositiveDuration = field(
-        75 * SECOND, "How far back the events reach that it wants to keep.", "apiserver: pkg/storage/storagebackend/config.go"
+        75 * SECOND,
+        "How far back the events reach that it wants to keep, at least 75 s; never more than 102,400 events of a kind.",
+        "apiserver: pkg/storage/storagebackend/config.go",
     )
-    capacity: PositiveCount = field(
-        102_400, "The most events of a kind that it keeps.", "apiserver: pkg/storage/cacher/watch_cache_history.go"
-    )
+
+    @field_validator("window")
+    @classmethod
+    def _long_enough(cls, window: int) -> int:
+        if window < 75 * SECOND:
+            raise refused(f'"{format_duration(window)}" is too short: the API server takes at least 75s')
+        return window
 
 
 class ApiServer(Section):

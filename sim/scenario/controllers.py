@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema, field_validator, model_validator
@@ -14,8 +14,8 @@ from sim.scenario.quantities import Count, Name, PositiveCount, PositiveDuration
 from sim.scenario.reconcile import Reconcile
 from sim.scenario.refusal import refused
 from sim.scenario.section import Section, field
-from sim.scenario.stacks import STACKS, Election, FifoKind, QueueKind, StackName
-from sim.units import SECOND, Nanoseconds
+from sim.scenario.stacks import STACKS, Election, FifoKind, QueueKind, Stack, StackName
+from sim.units import SECOND, Nanoseconds, format_duration
 
 RateOrOff = Annotated[
     float | Literal["off"] | None,
@@ -65,7 +65,8 @@ class ElectionClocks(Section):
 class Resolved:
     """What a controller does in the end. qps: None for no limiter; resync: None for never; times in nanoseconds.
 
-    origin: `scenario`, or the stack that gave the value, for client.qps, client.burst, queue.kind and queue.limiter.
+    election: None also where the lock is never renewed (leader-for-life). defaults: all that the release decides. origin:
+    `scenario`, or the stack that gave the value, by path.
     """
 
     stack: str
@@ -77,6 +78,10 @@ class Resolved:
     fifo: FifoKind
     resync: Nanoseconds | None
     election: Election | None
+    recover_panic: bool
+    workers: int
+    every: Nanoseconds | None
+    defaults: Stack
     origin: dict[str, str]
 
 
@@ -85,7 +90,8 @@ class Controller(Section):
 
     stack: StackName = field("controller-runtime-0.23", "Library release: client limiter, queue, limiter and FIFO come from it.")
     count: PositiveCount = field(1, "How many equal controllers there are, each with its own objects.")
-    workers: PositiveCount = field(1, "Reconcile goroutines.", "controller-runtime: MaxConcurrentReconciles")
+    workers: PositiveCount | None = field(None, "Reconcile goroutines; when absent, as the stack does: mostly 1.")
+    cpus: PositiveCount = field(2, "Cores of its node, for stacks that run one worker per core.")
     standby: Count = field(0, "Further replicas of each of them that wait for its lease.")
     shards: PositiveCount = field(
         1, "How many active processes share the keys among them, by hash; each has its own lease and watches everything."
@@ -124,6 +130,28 @@ class Controller(Section):
             raise refused(f'"priority" is not a queue of {self.stack}; it exists from controller-runtime-0.20 on', at="queue.kind")
         return self
 
+    @model_validator(mode="after")
+    def _clocks_fit(self) -> Controller:
+        clocks = self._elected(STACKS[self.stack].election)
+        if clocks is None:
+            return self
+        if clocks.lease <= clocks.renew_deadline:
+            lease, deadline = format_duration(clocks.lease), format_duration(clocks.renew_deadline)
+            raise refused(f'"{lease}" is not longer than the renew deadline of {deadline}', at="election.lease_duration")
+        if clocks.renew_deadline <= 1.2 * clocks.retry_period:
+            deadline, period = format_duration(clocks.renew_deadline), format_duration(clocks.retry_period)
+            raise refused(f'"{deadline}" is not longer than 1.2 retry periods of {period}', at="election.renew_deadline")
+        return self
+
+    @model_validator(mode="after")
+    def _watches_what_it_writes(self) -> Controller:
+        acts = self.reconcile.writes or self.reconcile.finalizer or self.reconcile.events
+        if acts and not (self.watches or self.informers):
+            raise refused('"{}" is not allowed: a controller that writes to objects has to watch them', at="watches")
+        if acts and self.reconcile.on_zero_value is not None:
+            raise refused("a controller creates objects for zero values, or it writes to what it watches, not both", at="reconcile")
+        return self
+
     def resolved(self) -> Resolved:
         """What it does in the end, and whether the scenario or the stack said so."""
         stack = STACKS[self.stack]
@@ -136,6 +164,10 @@ class Controller(Section):
             "client.burst": self.client.burst,
             "queue.kind": self.queue.kind,
             "queue.limiter": self.queue.limiter,
+            "recover_panic": self.recover_panic,
+            "leader election": self.election if self.election != ElectionClocks() else None,
+            "workers": self.workers,
+            "reconcile_every": self.reconcile.every,
         }
         return Resolved(
             stack=stack.name,
@@ -146,9 +178,37 @@ class Controller(Section):
             limiter=self.queue.limiter or stack.limiter(queue),
             fifo=stack.fifo,
             resync=stack.resync,
-            election=stack.election if self.leader_election else None,
+            election=self._elected(stack.election) if self.leader_election else None,
+            recover_panic=stack.recover_panic if self.recover_panic is None else self.recover_panic,
+            workers=self._workers(stack),
+            every=_or_never(stack.reconcile_every if self.reconcile.every is None else self.reconcile.every),
+            defaults=stack,
             origin={path: stack.name if value is None else "scenario" for path, value in given.items()},
         )
+
+
+    def _workers(self, stack: Stack) -> int:
+        """Its reconcile goroutines."""
+        if self.workers is not None:
+            return self.workers
+        return self.cpus if stack.workers == "cpus" else stack.workers or 1
+
+    def _elected(self, stacks: Election | None) -> Election | None:
+        """The clocks of its election; None where the lock is never renewed."""
+        if stacks is None:
+            return None
+        given = self.election
+        return replace(
+            stacks,
+            lease=given.lease_duration or stacks.lease,
+            renew_deadline=given.renew_deadline or stacks.renew_deadline,
+            retry_period=given.retry_period or stacks.retry_period,
+            release_on_cancel=stacks.release_on_cancel if given.release_on_cancel is None else given.release_on_cancel,
+        )
+
+
+def _or_never(period: int | Literal["never"] | None) -> Nanoseconds | None:
+    return None if period == "never" else period
 
 
 def resolve_stack(controller: Controller) -> Resolved:

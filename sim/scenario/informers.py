@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
-
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from typing import Any, Literal
 
 from sim.scenario.distribution import Distribution, distribution
 from sim.scenario.labels import Labels
-from sim.scenario.quantities import Name, read_duration
+from sim.scenario.quantities import DurationOrStack, Name
 from sim.scenario.section import Section, field, required
 from sim.scenario.stacks import FifoKind
-from sim.units import format_duration
 
 Predicate = Literal["none", "generation_changed", "resource_version_changed"]
-
-
-Resync = Annotated[
-    int | Literal["never"] | None,
-    BeforeValidator(lambda value: "never" if value in ("off", "never", "none") else read_duration(value)),
-    PlainSerializer(lambda value: format_duration(value) if isinstance(value, int) else value, return_type=str | None),
-    WithJsonSchema({"x-ref": "DurationOrNever"}),
-]
 
 
 class Watch(Section):
@@ -46,7 +35,7 @@ class Informer(Section):
 
     object: Name = required("The object that is watched; when absent, the name of the informer without its plural s.")
     selector: Labels = field("", "Labels an object must have; all objects when empty.")
-    resync: Resync = field(None, "Period of the resync; `never` for none; when absent, as the stack of who names it first.")
+    resync: DurationOrStack = field(None, "Period of the resync; `never` for none; when absent, as its first user's stack.")
     fifo: FifoKind | None = field(None, "delta or real; when absent, as that stack does.")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
@@ -168,6 +168,14 @@ DurationOrNever = Annotated[
     _described("DurationOrNever"),
 ]
 """Nanoseconds; None for `never`, `none` and `off`."""
+
+DurationOrStack = Annotated[
+    int | Literal["never"] | None,
+    BeforeValidator(lambda value: "never" if value in _NONE_WORDS else read_duration(value)),
+    PlainSerializer(lambda value: format_duration(value) if isinstance(value, int) else value, return_type=str | None),
+    _described("DurationOrNever"),
+]
+"""Nanoseconds, or `never`; None, where nothing is given: as the stack does."""
 
 Size = Annotated[int, BeforeValidator(read_size), PlainSerializer(format_size, return_type=str), _described("Size")]
 """Bytes, zero or more."""

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import field_validator, model_validator
 
 from sim.scenario.distribution import Distribution, distribution
-from sim.scenario.quantities import Count, DurationOrNever, Fraction, Name
+from sim.scenario.quantities import Count, DurationOrStack, Fraction, Name
 from sim.scenario.refusal import refused
 from sim.scenario.section import Section, field, required
 
@@ -28,8 +28,8 @@ class Written(Section):
     )
     sets: Sets = field(
         "counter",
-        "What it writes: one more than its copy says (changes the object every time), a timestamp of whole seconds as the API's are "
-        "(once a second), the observed generation (once per spec), or a constant (nothing after the first time). What changes "
+        "What it writes: one more than its copy says (changes the object every time), a timestamp of whole seconds as the API's "
+        "are (once a second), the observed generation (once per spec), or a constant (nothing after the first time). What changes "
         "nothing never becomes a transaction.",
     )
     field_: str = field("status", "The field that it writes; writers of different fields do not undo each other.", alias="field")
@@ -61,8 +61,10 @@ class Recorded(Section):
 class Reconcile(Section):
     """One reconcile of one key."""
 
-    every: DurationOrNever = field(
-        None, "Reconciled again this long after the end of the last reconcile (Result.RequeueAfter); never when absent."
+    every: DurationOrStack = field(
+        None,
+        "Reconciled again this long after the end of the last reconcile (Result.RequeueAfter); when absent, as the stack does: "
+        "mostly never.",
     )
     duration: Distribution = field(
         distribution(median="0.2ms", p99="1ms"), "CPU of one reconcile, without its requests.", "assumed"

@@ -13,7 +13,7 @@ import pytest
 
 from sim.clientgo import workqueue
 from sim.clientgo.conform import replay
-from sim.clientgo.conform_mechanisms import MECHANISMS
+from sim.clientgo.conform_registry import MECHANISMS
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden"
 TRACES = sorted(path for path in GOLDEN.glob("*/*.jsonl") if "." in path.parent.name)

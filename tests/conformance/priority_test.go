@@ -3,6 +3,7 @@ package conformance
 import (
 	"fmt"
 	"math"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -12,14 +13,30 @@ import (
 )
 
 // canary is a key of the lowest priority that is always ready: a Get that would block returns it instead, and the harness puts
-// it back. It changes no order between other keys; len, depth and adds are corrected for it.
+// it back. It changes no order between other keys; len, depth and adds are corrected for it. Up to 0.22.1 any key that is
+// added to run at once goes before all that became ready by a delay, so there it is added only once a Get blocks.
 const canary = "\x00canary"
 
+// options are the AddOpts of every release: Priority was a number first and is a pointer from 0.22 on.
+func options(after time.Duration, limited bool, priority int) priorityqueue.AddOpts {
+	opts := priorityqueue.AddOpts{After: after, RateLimited: limited}
+	if field := reflect.ValueOf(&opts).Elem().FieldByName("Priority"); field.Kind() == reflect.Pointer {
+		field.Set(reflect.ValueOf(&priority))
+	} else {
+		field.SetInt(int64(priority))
+	}
+	return opts
+}
+
 func recordPriorityQueues(t *testing.T) {
-	name := "priority-%02d"
-	early := strings.HasPrefix(version(t, controllerRuntime), "v0.22.")
-	if early {
-		name = "priority-0.22-%02d"
+	name, seed := "priority-%02d", uint64(600)
+	release := strings.Join(strings.Split(strings.TrimPrefix(version(t, controllerRuntime), "v"), ".")[:2], ".")
+	unordered := release == "0.20" || release == "0.21"
+	if unordered || release == "0.22" {
+		name = "priority-" + release + "-%02d"
+	}
+	if release == "0.21" { // the same rules as in 0.20: other calls
+		seed = 650
 	}
 	for i, limiter := range []object{
 		exponential(5*time.Millisecond, 1000*time.Second),
@@ -33,39 +50,59 @@ func recordPriorityQueues(t *testing.T) {
 		s := style{calls: 1900, keys: []int{4, 12, 40, 100, 6, 25}[i], workers: []int{2, 5, 50, 3, 6, 1}[i]}
 		s.idle = []time.Duration{time.Minute, time.Hour, 10 * time.Second, time.Hour, time.Minute, 5 * time.Second}[i]
 		s.stray = []float64{0, 0, 0, 0, 0.05, 0}[i]
-		s.stop = []string{"", "shut_down", "", "shut_down_with_drain", "", ""}[i]
-		record(t, "workqueue.priority", controllerRuntime, fmt.Sprintf(name, i), uint64(600+i), config, func(r *trace) {
+		if !unordered { // there a Get after shutdown never returns
+			s.stop = []string{"", "shut_down", "", "shut_down_with_drain", "", ""}[i]
+		}
+		record(t, "workqueue.priority", controllerRuntime, fmt.Sprintf(name, i), seed+uint64(i), config, func(r *trace) {
 			r.every = int64(500 * time.Millisecond)
 			m := &metrics{}
 			q := priorityqueue.New("q", func(o *priorityqueue.Opts[string]) {
 				o.MetricProvider = m
 				o.RateLimiter = observed{build(limiter), r}
 			})
-			priorityScript(r, s, q, m, early)
+			priorityScript(r, s, q, m, release)
 		})
 	}
 }
 
-func priorityScript(r *trace, s style, q priorityqueue.PriorityQueue[string], m *metrics, early bool) {
+func priorityScript(r *trace, s style, q priorityqueue.PriorityQueue[string], m *metrics, release string) {
 	pool := keys(s.keys)
 	priorities := []int{0, 0, 0, -100, 10, 1}
 	var held []string
 	workload := 0.5
-	canaries, stopped := 0, false
-	release := func() {
-		lowest := math.MinInt
-		q.AddWithOpts(priorityqueue.AddOpts{Priority: &lowest}, canary)
+	canaries, present, stopped := 0, 0, false
+	unordered := release == "0.20" || release == "0.21"
+	free := func() {
+		q.AddWithOpts(options(0, false, math.MinInt), canary)
 		canaries++
 		synctest.Wait()
 	}
-	release()
+	get := func() (string, bool) {
+		if !unordered {
+			return q.Get()
+		}
+		got := make(chan string, 1)
+		go func() {
+			key, _ := q.Get()
+			got <- key
+		}()
+		synctest.Wait()
+		if len(got) == 0 {
+			free()
+		}
+		return <-got, false
+	}
+	if !unordered {
+		present = 1
+		free()
+	}
 	answer := func(more object) object {
 		synctest.Wait()
 		if more == nil {
 			more = object{}
 		}
-		if !early { // in 0.22 Len stops at the first key that is not ready, so it may not reach the canary
-			more["len"] = q.Len() - 1
+		if release != "0.22" { // there Len stops at the first key that is not ready, so it may not reach the canary
+			more["len"] = q.Len() - present
 		}
 		return more
 	}
@@ -96,13 +133,15 @@ func priorityScript(r *trace, s style, q priorityqueue.PriorityQueue[string], m 
 				held = without(held, key)
 				r.call("done", []any{key}, answer(nil))
 			case roll < 0.5 && len(held) < s.workers:
-				got, shutdown := q.Get()
+				got, shutdown := get()
 				switch {
 				case shutdown:
 					r.call("get", nil, answer(object{"key": nil, "shutdown": true}))
 				case got == canary:
 					q.Done(canary)
-					release()
+					if !unordered {
+						free()
+					}
 					r.call("get", nil, answer(object{"key": nil, "shutdown": false}))
 				default:
 					held = append(held, got)
@@ -118,7 +157,7 @@ func priorityScript(r *trace, s style, q priorityqueue.PriorityQueue[string], m 
 		}
 		switch roll := r.Float64(); {
 		case roll < 0.08:
-			r.call("metrics", nil, answer(m.read(1, canaries)))
+			r.call("metrics", nil, answer(m.read(present, canaries)))
 		case roll < 0.25:
 			q.AddRateLimited(key)
 			r.call("add_rate_limited", []any{key}, answer(nil))
@@ -135,7 +174,7 @@ func priorityScript(r *trace, s style, q priorityqueue.PriorityQueue[string], m 
 			}
 			limited := r.chance(0.3)
 			r.due(after)
-			q.AddWithOpts(priorityqueue.AddOpts{After: after, RateLimited: limited, Priority: &priority}, key)
+			q.AddWithOpts(options(after, limited, priority), key)
 			r.call("add_opts", []any{key, int64(after), priority, limited}, answer(nil))
 		case roll < 0.85:
 			delay := r.delay()
@@ -147,7 +186,7 @@ func priorityScript(r *trace, s style, q priorityqueue.PriorityQueue[string], m 
 			r.call("add", []any{key}, answer(nil))
 		}
 	}
-	r.call("metrics", nil, answer(m.read(1, canaries)))
+	r.call("metrics", nil, answer(m.read(present, canaries)))
 	if !stopped {
 		q.ShutDown()
 	}

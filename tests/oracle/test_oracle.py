@@ -18,6 +18,7 @@ import pytest
 from oracle.model import Etcd, Request
 
 from sim import assembly, distributions
+from sim.assembly import cluster
 from sim.etcd import wal
 from sim.etcd.backend import CODES, Backend
 from sim.etcd.follower import Follower
@@ -508,11 +509,11 @@ def lists_hold_up_nothing(patched: pytest.MonkeyPatch) -> None:
 
 
 def tombstones_go_at_once(patched: pytest.MonkeyPatch) -> None:
-    patched.setattr(assembly, "_since", lambda release, patch_of_3_4, patch_of_3_5: patch_of_3_5 != 16)
+    patched.setattr(cluster, "_since", lambda release, patch_of_3_4, patch_of_3_5: patch_of_3_5 != 16)
 
 
 def deletes_do_not_commit(patched: pytest.MonkeyPatch) -> None:
-    patched.setattr(assembly, "_since", lambda release, patch_of_3_4, patch_of_3_5: patch_of_3_5 != 12)
+    patched.setattr(cluster, "_since", lambda release, patch_of_3_4, patch_of_3_5: patch_of_3_5 != 12)
 
 
 @pytest.mark.parametrize(

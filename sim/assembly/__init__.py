@@ -1,0 +1,87 @@
+"""From a declared scenario to a world that runs: mechanisms with their streams, processes with their mechanisms.
+
+Every component draws from the stream of its own name, so two variants of a scenario meet the same world. The first member leads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sim.apiserver.server import ApiServer
+from sim.assembly.apiservers import ApiServers
+from sim.assembly.cluster import Cluster
+from sim.assembly.controllers import Controllers
+from sim.assembly.ground import Ground, table
+from sim.assembly.workloads import Workloads
+from sim.etcd.backend import Backend
+from sim.etcd.follower import Follower
+from sim.etcd.request import Shape
+from sim.journal import Samples
+from sim.processes.events import Clock
+from sim.processes.gateway import Gateway, Latencies
+from sim.processes.leader import Leader
+from sim.processes.manager import Leadership, Manager
+from sim.processes.reconcilers import WriteTally
+from sim.processes.running import RunningController
+from sim.processes.watch import WatchHub
+from sim.result import Incident
+from sim.scenario import Scenario
+from sim.units import seconds
+
+
+@dataclass(slots=True)
+class World:
+    """Everything of one run that somebody observes."""
+
+    env: Clock
+    scenario: Scenario
+    writers: list[str]
+    member: str
+    backend: Backend
+    leader: Leader
+    followers: dict[str, Follower]
+    gateways: list[Gateway]
+    hubs: list[WatchHub]
+    controllers: list[RunningController]
+    managers: list[Manager]
+    leaderships: list[Leadership]
+    writes: dict[str, WriteTally]
+    incidents: list[Incident]
+    client_latencies: Samples
+    list_durations: Samples
+    shapes: dict[str, Shape]
+
+    @property
+    def servers(self) -> list[ApiServer]:
+        """The API servers."""
+        return [gateway.server for gateway in self.gateways]
+
+    @property
+    def latencies(self) -> list[Latencies]:
+        """What clients of the API servers have waited, a server each."""
+        return [gateway.latencies for gateway in self.gateways]
+
+
+def build(scenario: Scenario, seed: int) -> World:
+    """Assemble one variant of a scenario, ready to run from time 0."""
+    ground = Ground(scenario, seed)
+    cluster = Cluster(ground)
+    servers = ApiServers(ground, cluster)
+    servers.background()
+    cluster.compact_itself()
+    workloads = Workloads(ground, cluster, servers)
+    workloads.begin()
+    controllers = Controllers(ground, servers)
+    for name, fault in scenario.faults.items():
+        what = "freezes" if fault.kind == "disk_stall" else "does not listen"
+        whom = f"the disk of {fault.target}" if fault.kind == "disk_stall" else fault.target
+        ground.incident(fault.at, fault.kind, f"{name}: {whom} {what} for {seconds(fault.for_):g} s")
+    cluster.backend.begin()
+    return World(
+        ground.env, scenario, ground.writers, cluster.leading, cluster.backend, cluster.leader, cluster.followers,
+        servers.gateways, servers.hubs, controllers.running, controllers.managers, controllers.leaderships, workloads.writes,
+        ground.incidents, workloads.client_latencies, ground.list_durations, ground.shapes,
+    )  # fmt: skip
+
+
+__all__ = ["World", "build", "table"]

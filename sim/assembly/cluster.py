@@ -1,0 +1,129 @@
+"""The etcd cluster of a scenario: members, disks, links, backend, compaction. The first member leads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sim.apiserver.objects import ABSENT, EventType, ObjectKey, Version
+from sim.apiserver.versions import Versions
+from sim.assembly.ground import Ground
+from sim.etcd.backend import Backend, BackendCosts, BackendRules
+from sim.etcd.bbolt import Pages
+from sim.etcd.follower import Follower
+from sim.etcd.mvcc import Mvcc
+from sim.etcd.request import Op, Outcome, Shape
+from sim.hardware.disk import Disk, Stalls
+from sim.hardware.link import one_way
+from sim.processes import background
+from sim.processes.events import Call, Ghost
+from sim.processes.leader import Leader, LeaderRules
+from sim.processes.watch import WatchHub
+from sim.units import MINUTE, SECOND, Nanoseconds
+
+COMPACT_KEY_BYTES = len("compact_rev_key")
+COMPACT_VALUE_BYTES = 8
+PERIODIC_SAMPLES = 10
+
+
+class Cluster:
+    """The members at work. truth: the versions that etcd holds; hubs: the API servers that watch."""
+
+    def __init__(self, ground: Ground):
+        self.ground = ground
+        scenario, env = ground.scenario, ground.env
+        etcd, costs = scenario.etcd, scenario.etcd.costs
+        release = etcd.release
+        self.client_shapes = {
+            name: Shape(name, client.key_bytes, client.value_bytes, apply_ns=client.value_bytes * costs.apply_per_kib // 1024)
+            for name, client in scenario.clients.items()
+        }
+        self.compact_shape = Shape("compact_rev_key", COMPACT_KEY_BYTES, COMPACT_VALUE_BYTES)
+        self.leading, *following = etcd.members
+        wal, file = self._disks(self.leading)
+        pages = Pages(small_follows_fill=release >= (3, 6, 0))
+        mvcc = Mvcc(pages, keep_tombstone_at_compaction=_since(release, 34, 16))
+        self.backend = Backend(
+            mvcc, pages, file, ground.delays(costs.apply, f"etcd.{self.leading}.apply").draw,
+            BackendCosts(costs.scan, costs.delete, costs.index_walk, costs.read_key + costs.index_key, costs.page_write),
+            BackendRules(
+                etcd.batch_interval, etcd.batch_limit, etcd.compaction.batch, etcd.compaction.pause, _since(release, 30, 12),
+                etcd.entries_per_snapshot,
+            ),
+            [*ground.shapes.values(), *self.client_shapes.values(), self.compact_shape], len(ground.writers),
+        )  # fmt: skip
+        self.followers: dict[str, Follower] = {}
+        for name in following:
+            disk, _ = self._disks(name)
+            self.followers[name] = Follower(self._link(f"{self.leading}-{name}"), self._link(f"{name}-{self.leading}"), disk)
+        self.leader = Leader(
+            env, wal, list(self.followers.values()), self.backend,
+            LeaderRules(
+                etcd.quota, etcd.request_timeout, etcd.max_gap, costs.ready, costs.entry, etcd.segment_size, etcd.network.rtt
+            ),
+            len(ground.writers), self._applied, ground.incident,
+        )  # fmt: skip
+        self.truth = Versions()
+        self.hubs: list[WatchHub] = []
+        self._lessor = background.Lessor(env, lambda: self.call("etcd"))
+        preloaded = ground.writer("preloaded")
+        for name, count in etcd.preload.items():
+            self.backend.preload(ground.shapes[name], preloaded, count)
+
+    def call(self, writer: str) -> Call:
+        """A re-usable call straight to etcd."""
+        return Call(self.ground.env, self.leader.propose, self.ground.writer(writer))
+
+    def compact_itself(self) -> None:
+        """etcd's own auto-compaction, where it is asked for."""
+        compaction, mvcc = self.ground.scenario.etcd.compaction, self.backend.mvcc
+        if compaction.by not in ("periodic", "revision"):
+            return
+        periodic = compaction.by == "periodic"
+        retention = compaction.retention or 0
+        history = background.RevisionHistory(mvcc, retention, periodic)
+        every = max(SECOND, min(retention // PERIODIC_SAMPLES, 6 * MINUTE)) if periodic else compaction.every
+        env = self.ground.env
+        env.process(background.auto_compaction(env, self.call("etcd"), every, lambda: mvcc.revision, history.target))
+
+    def _disks(self, name: str) -> tuple[Disk, Disk]:
+        """A member's disk as its WAL and its backend see it."""
+        ground = self.ground
+        profile = ground.scenario.etcd.members[name].profile
+        faults = [fault for fault in ground.scenario.faults.values() if fault.kind == "disk_stall"]
+        wal_stalls = Stalls([(fault.at, fault.at + fault.for_) for fault in faults if fault.hits(name, "wal")])
+        backend_stalls = Stalls([(fault.at, fault.at + fault.for_) for fault in faults if fault.hits(name, "backend")])
+        backend_law = profile.backend_fdatasync or profile.fdatasync
+        wal = ground.delays(profile.fdatasync, f"etcd.{name}.wal")
+        backend = ground.delays(backend_law, f"etcd.{name}.backend")
+        bandwidth = float(profile.bandwidth)
+        return Disk(wal.draw, bandwidth, wal_stalls), Disk(backend.draw, bandwidth, backend_stalls)
+
+    def _link(self, name: str) -> Callable[[], Nanoseconds]:
+        """Draws the time of one message on the link of that name, `from-to`."""
+        network = self.ground.scenario.etcd.network
+        return one_way(network.rtt, network.jitter, self.ground.stream(f"etcd.link.{name}"))
+
+    def _applied(self, entry: Call | Ghost) -> None:
+        """An entry other than a write-once key has its outcome: tell the watches and the lessor."""
+        if entry.op is Op.LEASE_GRANT:
+            self._lessor.granted(entry.lease, entry.expected, entry.done)
+            return
+        if entry.op is Op.LEASE_REVOKE:
+            for key in self.backend.take_revoked(entry.lease):
+                if isinstance(key, ObjectKey):
+                    self.truth.learn(key, ABSENT, entry.done)
+                    for hub in self.hubs:
+                        hub.happened(EventType.DELETED, key, entry.revision, None, entry.done)
+            return
+        if isinstance(entry.key, ObjectKey) and entry.outcome <= Outcome.DELETED:
+            version = ABSENT if entry.outcome is Outcome.DELETED else Version(entry.revision, entry.content)
+            self.truth.learn(entry.key, version, entry.done)
+            for hub in self.hubs:
+                hub.applied(entry)
+
+
+def _since(release: tuple[int, int, int], patch_of_3_4: int, patch_of_3_5: int) -> bool:
+    """Whether a change that was backported to these patch releases is in this one."""
+    if release[1] == 4:
+        return release[2] >= patch_of_3_4
+    return release[1] > 5 or release[2] >= patch_of_3_5

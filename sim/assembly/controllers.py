@@ -1,0 +1,329 @@
+"""The controllers of a scenario: processes with their informers, queues, reconcilers, clients and leases."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Hashable
+from functools import partial
+from itertools import count
+from typing import Final
+
+from sim.apiserver.objects import ApiObject, ObjectKey
+from sim.apiserver.storage import Verb
+from sim.assembly.apiservers import ApiServers
+from sim.assembly.ground import Ground, pairs
+from sim.clientgo import limiters
+from sim.clientgo.correlator import Event
+from sim.clientgo.handlers import Notification
+from sim.clientgo.informer import SharedInformer
+from sim.clientgo.leader_election import LeaderElector, Timing
+from sim.clientgo.priority_queues import PRIORITY_QUEUES
+from sim.clientgo.queue_interface import WorkQueue
+from sim.clientgo.rate_limiting import RateLimitingQueue
+from sim.clientgo.recorder import EventBroadcaster, NamingCorrelator
+from sim.clientgo.reflector import ReflectorSettings
+from sim.clientgo.retry import DEFAULT_BACKOFF, DEFAULT_RETRY
+from sim.hardware.disk import NEVER
+from sim.processes.controller import Reconciler
+from sim.processes.election import Candidacy
+from sim.processes.event_recorder import EventRecorder
+from sim.processes.gateway import Gateway
+from sim.processes.informer import Informer
+from sim.processes.manager import Leadership, Manager, Part
+from sim.processes.reconcilers import CacheReconciler, Fates, ObjectReconciler, Writer, WriteTally, Written
+from sim.processes.rest_client import RestClient
+from sim.processes.running import InformerPart, RunningController, Subscription
+from sim.processes.watch import WatchHub
+from sim.scenario import limiters as declared
+from sim.scenario import reconcile as declared_reconcile
+from sim.scenario.controllers import Controller, Resolved
+from sim.scenario.informers import Informer as DeclaredInformer
+from sim.scenario.stacks import FifoKind
+from sim.units import SECOND, Nanoseconds
+
+VERBS: Final = {
+    "update": Verb.UPDATE,
+    "merge_patch": Verb.PATCH,
+    "merge_patch_locked": Verb.PATCH_LOCKED,
+    "json_patch": Verb.PATCH,
+    "apply": Verb.APPLY,
+}
+RETRIES: Final = {"off": None, "default": DEFAULT_RETRY, "backoff": DEFAULT_BACKOFF}
+
+
+def rate_limiter(spec: declared.Limiter) -> limiters.RateLimiter:
+    """A client-go limiter as it is declared."""
+    match spec:
+        case declared.ExponentialLimiter():
+            return limiters.ItemExponentialFailure(spec.base, spec.max)
+        case declared.BucketLimiter():
+            return limiters.Bucket(spec.rate, spec.burst)
+        case declared.FastSlowLimiter():
+            return limiters.ItemFastSlow(spec.fast, spec.slow, spec.max_fast_attempts)
+        case declared.MaxOfLimiter():
+            return limiters.MaxOf(*(rate_limiter(part) for part in spec.limiters))
+        case declared.MaxWaitLimiter():
+            return limiters.WithMaxWait(rate_limiter(spec.limiter), spec.max)
+
+
+def written(spec: declared_reconcile.Written, manager: str) -> Written:
+    """A declared write."""
+    return Written(VERBS[spec.verb], spec.sets, spec.field_, manager, RETRIES[spec.retry], spec.force)
+
+
+PREDICATES: Final[dict[str, Callable[[Notification], bool]]] = {
+    "none": lambda _: True,
+    "resource_version_changed": lambda told: not told.unchanged,
+    "generation_changed": lambda told: told.old is None or _generation(told.object) != _generation(told.old),
+}
+"""Which notifications become work (controller-runtime pkg/predicate/predicate.go); creations and deletions always do."""
+
+
+def _generation(item: object) -> int:
+    content = item.content if isinstance(item, ApiObject) else None
+    return 1 if content is None else content.generation
+
+
+class Controllers:
+    """All controller processes of a scenario, ready to run."""
+
+    def __init__(self, ground: Ground, servers: ApiServers):
+        self.ground, self._servers = ground, servers
+        self.running: list[RunningController] = []
+        self.managers: list[Manager] = []
+        self.leaderships: list[Leadership] = []
+        self.informers: list[InformerPart] = []
+        for group in _processes(ground.scenario.controllers):
+            self._process(group)
+
+    def _process(self, names: list[str]) -> None:
+        """A process and its replicas; several names where they share informers."""
+        scenario = self.ground.scenario
+        first = scenario.controllers[names[0]]
+        for number in range(first.count):
+            for shard in range(first.shards):
+                parts = f"{names[0]}-{number}" + (f"-{shard}" if first.shards > 1 else "")
+                lease = ObjectKey(scenario.background.lease_object, "", parts)
+                leadership = None
+                if first.resolved().election is not None:
+                    leadership = Leadership(parts, lambda now, about: self.ground.incident(now, "leader_election", about))
+                    self.leaderships.append(leadership)
+                for replica in range(1 + first.standby):
+                    who = parts if not first.standby else f"{parts}-{replica}"
+                    self._replica(names, who, number, shard, replica, lease, leadership)
+
+    def _replica(
+        self, names: list[str], who: str, number: int, shard: int, replica: int, lease: ObjectKey, leadership: Leadership | None
+    ) -> None:
+        ground, scenario = self.ground, self.ground.scenario
+        first = scenario.controllers[names[0]]
+        resolved = first.resolved()
+        gateway = self._servers.next()
+        hub = self._servers.hubs[self._servers.gateways.index(gateway)]
+        shared: dict[str, InformerPart] = {}
+        parts: list[Part] = []
+        own: list[RunningController] = []
+        for name in names:
+            controller = scenario.controllers[name]
+            limit = controller.resolved()
+            client = self._servers.client(f"{name}-{number}", controller.client.priority_level, limit.qps, limit.burst, gateway)
+            subscriptions = []
+            for informer_name in controller.informers:
+                informer = scenario.informers[informer_name]
+                if informer_name not in shared:
+                    resync = resolved.resync if informer.resync is None else informer.resync
+                    shared[informer_name] = self._informer(
+                        who, informer_name, informer.object, informer.selector, resolved, informer.fifo or resolved.fifo,
+                        None if resync == "never" else resync, client, hub, name,
+                    )  # fmt: skip
+                    parts.append(shared[informer_name])
+                subscriptions.append(Subscription(shared[informer_name], PREDICATES["none"], None, None))
+            for watch_name, watch in controller.watches.items():
+                part = self._informer(
+                    who, watch_name, watch.object, watch.selector, resolved, resolved.fifo, resolved.resync, client, hub, name
+                )
+                parts.append(part)
+                cost = ground.draws(watch.handler, f"controllers.{who}.{watch_name}.handler")
+                subscriptions.append(Subscription(part, PREDICATES[watch.predicate], cost, None))
+            running = self._controller(name, controller, who, subscriptions, client, gateway, shard)
+            parts.append(running)
+            own.append(running)
+        self.running += own
+        manager = self._manager(first, resolved, who, replica, lease, leadership, gateway, parts, names[0])
+        for running in own:
+            panics = scenario.controllers[running.name]
+            running.crash = None if panics.resolved().recover_panic else manager.crash
+        self.managers.append(manager)
+        ground.env.process(manager.run())
+
+    def _manager(
+        self, controller: Controller, resolved: Resolved, who: str, replica: int, lease: ObjectKey,
+        leadership: Leadership | None, gateway: Gateway, parts: list[Part], name: str,
+    ) -> Manager:  # fmt: skip
+        ground = self.ground
+        election = resolved.election
+        if election is None:
+            return Manager(ground.env, who, parts, None, None, 0, controller.restart)
+        stream = ground.stream(f"controllers.{who}.election", 64)
+        shape, writer = ground.shapes[ground.scenario.background.lease_object], ground.writer(name)
+        timing = Timing(
+            election.lease, election.renew_deadline, election.retry_period, election.release_on_cancel,
+            NEVER if election.lock_timeout is None else election.lock_timeout, not election.get_before_renewal,
+        )  # fmt: skip
+        leases = [lease]
+        if resolved.defaults.lock == "configmapsleases":
+            leases.append(ObjectKey(lease.resource, "configmaps", lease.name))
+        client = self._servers.client(f"{name}-election", controller.client.priority_level, None, 0, gateway)
+        record, lives = self._recorder(name, controller, f"{who}.election", "event", gateway), count()
+
+        def candidacy(started: Callable[[], None], stopped: Callable[[], None]) -> Candidacy:
+            elector = LeaderElector(f"{who}_{next(lives)}", stream, timing)
+            recorder = record()
+
+            def note(message: str) -> None:
+                recorder.record(Event(who, "Lease", lease.namespace, lease.name, "LeaderElection", f"{elector.identity} {message}"))
+
+            return Candidacy(ground.env, elector, client, writer, shape, leases, started, stopped, note)
+
+        phase = int(stream.uniform() * SECOND) + replica * SECOND
+        return Manager(ground.env, who, parts, candidacy, leadership, phase, controller.restart)
+
+    def _informer(
+        self, who: str, name: str, kind: str, selector: str, resolved: Resolved, fifo: FifoKind,
+        resync: Nanoseconds | None, client: RestClient, hub: WatchHub, writer: str,
+    ) -> InformerPart:  # fmt: skip
+        ground = self.ground
+        stream = ground.stream(f"controllers.{who}.{name}.reflector", 64)
+        major, minor = (int(part) for part in resolved.client_go.split("."))
+        jitter = resolved.defaults.resync_jitter
+        period = 0 if resync is None else int(resync * (1 - jitter + 2 * jitter * stream.uniform()))
+        settings = ReflectorSettings.of((major, minor))
+        shape, number, labels = ground.shapes[kind], ground.writer(writer), pairs(selector)
+
+        def make() -> Informer:
+            return Informer(ground.env, client, hub, number, kind, shape, labels, SharedInformer(fifo, period), settings, stream)
+
+        part = InformerPart(make)
+        self.informers.append(part)
+        return part
+
+    def _controller(
+        self, name: str, controller: Controller, who: str, subscriptions: list[Subscription], client: RestClient,
+        gateway: Gateway, shard: int,
+    ) -> RunningController:  # fmt: skip
+        ground, reconcile = self.ground, controller.reconcile
+        resolved, env = controller.resolved(), self.ground.env
+        record = None
+        if reconcile.events is not None:
+            record = self._recorder(name, controller, who, reconcile.events.object, gateway)
+        mine = None if controller.shards == 1 else partial(_in_shard, shard, controller.shards)
+        running = RunningController(
+            env, name, resolved.workers, resolved.every or 0, controller.max_retries, resolved.defaults.pause_after_error,
+            controller.cache.on_delete == "keep-zero-value", partial(_queue, resolved), subscriptions, client, record,
+            WriteTally(), mine,
+        )  # fmt: skip
+        work = ground.delays(reconcile.duration, f"controllers.{name}.work").draw
+        running.make_reconciler = self._reconciler(name, controller, who, work)
+        return running
+
+    def _recorder(
+        self, name: str, controller: Controller, who: str, kind: str, gateway: Gateway
+    ) -> Callable[[], EventRecorder]:
+        """Makes the event recorder of one life of a process, with a client of its own, as controller-runtime does."""
+        ground, limit = self.ground, controller.resolved()
+        client = self._servers.client(f"{name}-events", controller.client.priority_level, limit.qps, limit.burst, gateway)
+        stream, writer, lives = ground.stream(f"controllers.{who}.recorder", 64), ground.writer(name), count()
+        ttl = ground.scenario.objects[kind].ttl or 0
+
+        def make() -> EventRecorder:
+            correlator = EventBroadcaster(NamingCorrelator(), stream)
+            call = client.call(writer)
+            return EventRecorder(ground.env, client, call, ground.shapes[kind], ttl, f"{who}.{next(lives)}", correlator)
+
+        return make
+
+    def _reconciler(
+        self, name: str, controller: Controller, who: str, work: Callable[[], Nanoseconds]
+    ) -> Callable[[RunningController], Reconciler]:
+        ground, reconcile, env = self.ground, controller.reconcile, self.ground.env
+        writer = ground.writer(name)
+        again = controller.resolved().every is not None
+        fates = Fates(reconcile.errors, reconcile.terminal_errors, reconcile.requeues, reconcile.panics, reconcile.poisoned)
+        acts = reconcile.writes or reconcile.finalizer or reconcile.events or fates != Fates()
+        if reconcile.on_zero_value is not None or not acts:
+            creates, ttl = None, 0
+            if reconcile.on_zero_value is not None:
+                creates = ground.shapes[reconcile.on_zero_value.create]
+                ttl = ground.scenario.objects[reconcile.on_zero_value.create].ttl or 0
+            return lambda running: CacheReconciler(
+                env, running.client, writer, running.exists(), running.cache, work, again, creates, ttl
+            )
+        kind = _watched(ground.scenario.informers, controller)
+        chance = ground.stream(f"controllers.{who}.fate").uniform
+        jitter = ground.stream(f"controllers.{who}.retry", 64)
+        shape, manager = ground.shapes[kind], name
+        writes = [written(spec, manager) for spec in reconcile.writes.values()]
+
+        def make(running: RunningController) -> Reconciler:
+            record = None if running.recorder is None else _recording(running.recorder, controller, name, kind)
+            return ObjectReconciler(
+                env, running.client, writer, shape, kind, running.find, work, again, writes, reconcile.finalizer, fates, chance,
+                Writer(env, running.client, shape, running.writes, jitter), record, running.cache,
+            )  # fmt: skip
+
+        return make
+
+
+def _processes(controllers: dict[str, Controller]) -> list[list[str]]:
+    """The names of the controllers, those that share an informer together."""
+    groups: list[tuple[list[str], set[str]]] = []
+    for name, controller in controllers.items():
+        informers = set(controller.informers)
+        joined: list[str] = [name]
+        kept = []
+        for names, known in groups:
+            if informers & known:
+                joined, informers = [*names, *joined], informers | known
+            else:
+                kept.append((names, known))
+        groups = [*kept, (joined, informers)]
+    return [names for names, _ in groups]
+
+
+def _queue(
+    resolved: Resolved, queue_seconds: Callable[[Nanoseconds], object], work_seconds: Callable[[Nanoseconds], object]
+) -> WorkQueue:
+    limiter = rate_limiter(resolved.limiter)
+    if resolved.queue == "priority":
+        return PRIORITY_QUEUES[resolved.defaults.priority_queue or "0.23"](limiter, queue_seconds, work_seconds)
+    return RateLimitingQueue(limiter, queue_seconds, work_seconds)
+
+
+def _in_shard(shard: int, shards: int, key: Hashable) -> bool:
+    return zlib.crc32(str(key).encode()) % shards == shard
+
+
+def _watched(informers: dict[str, DeclaredInformer], controller: Controller) -> str:
+    """The kind of object that a controller's keys name: that of its first informer."""
+    for name in controller.informers:
+        return informers[name].object
+    for watch in controller.watches.values():
+        return watch.object
+    raise AssertionError("checked when the scenario was read")
+
+
+def _recording(recorder: EventRecorder, controller: Controller, name: str, kind: str) -> Callable[[ApiObject], None]:
+    """Records the Events of one run about an object."""
+    events = controller.reconcile.events
+    assert events is not None
+    told = 0
+
+    def record(item: ApiObject) -> None:
+        nonlocal told
+        for ordinal in range(events.per_reconcile):
+            told += 1
+            message = f"run {told}" if events.message == "unique" else f"message {ordinal}"
+            recorder.record(Event(name, kind, item.namespace, item.name, "Reconciled", message))
+
+    return record
+

@@ -1,0 +1,126 @@
+"""What the world does in a scenario: pods that are replaced, objects that change, clients that write and list."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from sim.apiserver.objects import Content, ObjectKey, Version
+from sim.assembly.apiservers import ApiServers
+from sim.assembly.cluster import Cluster
+from sim.assembly.controllers import written
+from sim.assembly.ground import Ground, pairs
+from sim.journal import Samples
+from sim.processes import clients
+from sim.processes.churn import PodChurn
+from sim.processes.events import Call
+from sim.processes.objects import ObjectUsers, contender
+from sim.processes.reconcilers import Writer, WriteTally
+from sim.scenario import workloads as declared
+
+
+class Workloads:
+    """The workloads and raw clients of a scenario, ready to run. writes: what each `writers` workload has done."""
+
+    def __init__(self, ground: Ground, cluster: Cluster, servers: ApiServers):
+        self.ground, self._cluster, self._servers = ground, cluster, servers
+        self.writes: dict[str, WriteTally] = {}
+        self.client_latencies = Samples()
+        self._raw_clients()
+
+    def begin(self) -> None:
+        """Everything that is there at the start, and everybody who acts."""
+        for name, workload in self.ground.scenario.workloads.items():
+            match workload:
+                case declared.PodChurn():
+                    self._churn(name, workload)
+                case declared.Lists():
+                    self._lists(name, workload)
+                case declared.Objects():
+                    self._objects(name, workload)
+                case declared.Writers():
+                    self._writers(name, workload)
+
+    def _raw_clients(self) -> None:
+        ground, env = self.ground, self.ground.env
+        for name, client in ground.scenario.clients.items():
+            shape = self._cluster.client_shapes[name]
+            think = ground.delays(client.think, f"clients.{name}.think").draw
+            request, latency = ground.scenario.etcd.costs.request, self.client_latencies.add
+            for _ in range(client.clients):
+                call = self._cluster.call(name)
+                env.process(clients.closed_loop(env, call, shape, think, client.rtt // 2, request, latency))
+
+    def _churn(self, name: str, workload: declared.PodChurn) -> None:
+        ground, env, writer = self.ground, self.ground.env, self.ground.writer(name)
+        pod = ground.shapes[workload.object]
+        event = ground.shapes[workload.event_object] if workload.events_per_pod else None
+        event_ttl = ground.scenario.objects[workload.event_object].ttl or 0
+        labels = pairs(workload.labels)
+        pods = [ObjectKey(workload.object, "default", f"{name}-{number}", labels) for number in range(workload.pods)]
+        for key in pods:
+            self._servers.exists(key, pod, writer)
+        client = self._servers.client(name, "system")
+        churn = PodChurn(
+            env, client, partial(client.call, writer), pod, event, event_ttl, pods, workload.events_per_pod,
+            ground.gap(workload.every, f"workloads.{name}.every"),
+        )  # fmt: skip
+        env.process(churn.run())
+
+    def _lists(self, name: str, workload: declared.Lists) -> None:
+        ground, env = self.ground, self.ground.env
+        gap = ground.gap(workload.every, f"workloads.{name}.every")
+        keys = partial(self._live, workload.object)
+        backend, durations = self._cluster.backend, ground.list_durations.add
+        env.process(clients.lists(env, backend, ground.writer(name), keys, workload.from_, gap, durations))
+
+    def _live(self, kind: str) -> int:
+        """Live keys of an object type: those of the writers that create it."""
+        scenario = self.ground.scenario
+        writers = []
+        for name, controller in scenario.controllers.items():
+            created, recorded = controller.reconcile.on_zero_value, controller.reconcile.events
+            if (created is not None and created.create == kind) or (recorded is not None and recorded.object == kind):
+                writers.append(name)
+        for name, workload in scenario.workloads.items():
+            kinds = (workload.object, workload.event_object) if isinstance(workload, declared.PodChurn) else (workload.object,)
+            if kind in kinds and not isinstance(workload, declared.Lists):
+                writers.append(name)
+        live = self._cluster.backend.live_by_writer
+        return scenario.etcd.preload.get(kind, 0) + sum(live[self.ground.writer(name)] for name in writers)
+
+    def _named(self, name: str, kind: str, count: int, labels: str, content: Content) -> list[ObjectKey]:
+        """Objects that are there from the start."""
+        writer, shape = self.ground.writer(name), self.ground.shapes[kind]
+        keys = [ObjectKey(kind, "default", f"{name}-{number}", pairs(labels)) for number in range(count)]
+        for key in keys:
+            self._cluster.backend.preload(shape, writer, key=key)
+            self._servers.learn(key, Version(self._cluster.backend.mvcc.revision, content))
+        return keys
+
+    def _objects(self, name: str, workload: declared.Objects) -> None:
+        ground, env, writer = self.ground, self.ground.env, self.ground.writer(name)
+        content = Content(finalizers=workload.finalizers)
+        keys = self._named(name, workload.object, workload.count, workload.labels, content)
+        client = self._servers.client(name, "global-default")
+        users = ObjectUsers(env, client, writer, ground.shapes[workload.object], keys, content)
+        if workload.change_every is not None:
+            env.process(users.change(ground.gap(workload.change_every, f"workloads.{name}.change")))
+        if workload.replace_every is not None:
+            env.process(users.replace(ground.gap(workload.replace_every, f"workloads.{name}.replace")))
+
+    def _writers(self, name: str, workload: declared.Writers) -> None:
+        ground, env, writer = self.ground, self.ground.env, self.ground.writer(name)
+        keys = self._named(name, workload.object, workload.objects, workload.labels, Content())
+        shape = ground.shapes[workload.object]
+        tally = self.writes[name] = WriteTally()
+        think = ground.delays(workload.think, f"workloads.{name}.think").draw
+        jitter, phase = ground.stream(f"workloads.{name}.retry"), ground.stream(f"workloads.{name}.phase", 64)
+        for number in range(workload.clients):
+            client = self._servers.client(f"{name}-{number}", "workload-low")
+            how = written(workload.write, f"{name}-{number}")
+            author = Writer(env, client, shape, tally, jitter)
+            start = int(phase.uniform() * 1_000_000_000 / 1_000)  # within a millisecond: not all in one instant
+            env.process(contender(env, client, client.call(writer), shape, keys[number % len(keys)], author, how, think, start))
+
+
+__all__ = ["Call", "Workloads"]

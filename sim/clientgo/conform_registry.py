@@ -1,0 +1,24 @@
+"""Every mechanism that a golden trace may name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from sim.apiserver.conform_flow import FLOW_MECHANISMS, Rows, Settings
+from sim.clientgo import conform_mechanisms
+from sim.clientgo.conform_election import ELECTION_MECHANISMS
+from sim.clientgo.conform_informer import INFORMER_MECHANISMS
+from sim.clientgo.conform_mechanisms import Config, Mechanism, Operation, Operations
+
+
+def _of_rows(build: Callable[[Settings], Rows]) -> Callable[[Config], Operations]:
+    """The operations of a mechanism of the API server, which knows nothing of this room."""
+    return lambda config: {op: Operation(*row) for op, row in build(config).items()}
+
+
+MECHANISMS: Final[Mapping[str, Mechanism]] = {
+    **conform_mechanisms.MECHANISMS,
+    **{mechanism.name: mechanism for mechanism in (*ELECTION_MECHANISMS, *INFORMER_MECHANISMS)},
+    **{name: Mechanism(name, _of_rows(build)) for name, build in FLOW_MECHANISMS.items()},
+}

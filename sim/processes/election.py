@@ -1,0 +1,108 @@
+"""A candidacy for a lease, as its process makes it: the elector says what to do, this does it and brings the answer.
+
+The lease is an object like any other, so a candidate meets everything a request can meet: the seats of its priority level, a
+stalled etcd, an API server that is down. A request that has no answer by its deadline is given up; it may be carried out all the
+same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any, Final
+
+from simpy.events import AnyOf
+from simpy.exceptions import Interrupt
+
+from sim.apiserver.objects import Content, ObjectKey
+from sim.apiserver.storage import Verb, Write, set_field
+from sim.clientgo.leader_election import (
+    Answer,
+    Create,
+    Done,
+    Get,
+    LeaderElector,
+    LeaseRecord,
+    RecordEvent,
+    Request,
+    Sleep,
+    StartedLeading,
+    StoppedLeading,
+    Update,
+    Verdict,
+)
+from sim.etcd.request import CONFLICT, Outcome, Shape
+from sim.processes.events import Call, Clock
+from sim.processes.rest_client import RestClient
+
+RECORD: Final = "record"
+"""The field of a lease that holds its record."""
+_VERDICTS: Final = {Outcome.NOT_FOUND: Verdict.NOT_FOUND, Outcome.CONFLICT: Verdict.CONFLICT}
+
+
+class Candidacy:
+    """One elector and its requests. keys: the lease, or the objects that are the lock together, each asked for in turn.
+
+    started, stopped: OnStartedLeading and OnStoppedLeading; record: takes the message of an Event about the lease.
+    """
+
+    def __init__(
+        self, env: Clock, elector: LeaderElector, client: RestClient, writer: int, shape: Shape,
+        keys: list[ObjectKey], started: Callable[[], None], stopped: Callable[[], None], record: Callable[[str], None],
+    ):  # fmt: skip
+        self._env, self._elector, self._client, self._writer = env, elector, client, writer
+        self._shape, self._keys, self._started, self._stopped, self._record = shape, keys, started, stopped, record
+        self._call = client.call(writer)
+
+    def run(self) -> Generator[Any, Any, None]:
+        """The process: ends when the candidacy does, or when it is interrupted (the process was killed: nothing is released)."""
+        env, elector = self._env, self._elector
+        try:
+            step = elector.start(env._now)
+            while not isinstance(step, Done):
+                if isinstance(step, Request):
+                    answer = yield from self._ask(step)
+                    step = elector.proceed(env._now, answer)
+                    continue
+                if isinstance(step, Sleep):
+                    yield env.timeout(step.until - env._now)
+                elif isinstance(step, StartedLeading):
+                    self._started()
+                elif isinstance(step, StoppedLeading):
+                    self._stopped()
+                elif isinstance(step, RecordEvent):
+                    self._record(step.message)
+                step = elector.proceed(env._now)
+        except Interrupt:
+            return
+
+    def _ask(self, step: Request) -> Generator[Any, Any, Answer]:
+        """The answer of all objects of the lock: the last one's, or the first that is no success."""
+        answer = Answer(Verdict.TIMEOUT)
+        for key in self._keys:
+            answer = yield from self._ask_for(key, step)
+            if answer.verdict is not Verdict.OK:
+                break
+        return answer
+
+    def _ask_for(self, key: ObjectKey, step: Request) -> Generator[Any, Any, Answer]:
+        env, call = self._env, self._call
+        deadline = env.timeout(max(0, step.expires - env._now))
+        yield AnyOf(env, [self._send(call, key, step), deadline])
+        if not call.processed:
+            self._call = self._client.call(self._writer)  # the old one belongs to a request that is still under way
+            return Answer(Verdict.TIMEOUT)
+        self._client.received(call)
+        if call.outcome >= CONFLICT:
+            return Answer(_VERDICTS.get(call.outcome, Verdict.ERROR))
+        record = call.content.value(RECORD) if call.content is not None else None
+        return Answer(Verdict.OK, call.revision, record if isinstance(record, LeaseRecord) else None)
+
+    def _send(self, call: Call, key: ObjectKey, step: Request) -> Call:
+        match step:
+            case Get():
+                return self._client.get(call, self._shape, key)
+            case Create():
+                return self._client.create(call, self._shape, key, set_field(RECORD, step.record)(Content()))
+            case Update():
+                write = Write(Verb.UPDATE, set_field(RECORD, step.record), step.resource_version)
+                return self._client.write(call, self._shape, key, write)
