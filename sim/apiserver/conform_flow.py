@@ -13,15 +13,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
-from sim.apiserver.flow_control import FlowControl
-from sim.apiserver.flow_demand import Observed
-from sim.apiserver.flow_hands import deal, flow_hash
-from sim.apiserver.flow_levels import DEFAULT_LEVELS
-from sim.apiserver.flow_queues import QueueSet
-from sim.apiserver.flow_request import Request
-from sim.apiserver.flow_retry_after import DroppedRequests
-from sim.apiserver.flow_widths import list_work, list_work_by_count, mutating_work
-from sim.apiserver.flow_work import Work
+from sim.apiserver.flowcontrol.control import FlowControl
+from sim.apiserver.flowcontrol.demand import Observed
+from sim.apiserver.flowcontrol.hands import deal, flow_hash
+from sim.apiserver.flowcontrol.levels import DEFAULT_LEVELS
+from sim.apiserver.flowcontrol.queues import QueueSet
+from sim.apiserver.flowcontrol.request import Request
+from sim.apiserver.flowcontrol.retry_after import DroppedRequests
+from sim.apiserver.flowcontrol.widths import list_work, list_work_by_count, mutating_work
+from sim.apiserver.flowcontrol.work import Work
 from sim.units import SECOND, Nanoseconds
 
 Answer = dict[str, object]

@@ -135,7 +135,6 @@ class WatcherChannels:
         if read > now:
             self._reads.append(read)
         if cost is None:
-            self._forwards = read
             return None
         full = len(self._starts) == self._size
         self._forwards = max(read, self._starts[0]) if full else read
@@ -183,8 +182,9 @@ class Dispatcher(Generic[Who]):
     def dispatch(self, now: Nanoseconds, offers: Iterable[tuple[Who, WatcherChannels, Nanoseconds | None]]) -> Dispatched[Who]:
         """Hand an event that arrives at `now` to each watcher with its cost (None: it passes the watcher's filter by).
 
-        Serial: an event that comes while the dispatcher waits is dispatched after that. Where a slot becomes free at the
-        very instant at which the budget ends, the watcher is kept (Go: either).
+        Serial: an event that comes while the dispatcher waits is dispatched after that. Those that have no room are waited
+        for in the order given (Go: any). Where a slot becomes free at the very instant at which the budget ends, the watcher
+        is kept (Go: either).
         """
         clock = start = max(now, self._free_at)
         deliveries: dict[Who, Nanoseconds] = {}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from sim.apiserver.flow_control import FlowControl, MaxInFlight
-from sim.apiserver.flow_levels import DEFAULT_LEVELS
+from sim.apiserver.flowcontrol.control import FlowControl, MaxInFlight
+from sim.apiserver.flowcontrol.levels import DEFAULT_LEVELS
 from sim.apiserver.lease_manager import LeaseManager
 from sim.apiserver.objects import ObjectKey, Version
 from sim.apiserver.server import ApiServer

@@ -8,6 +8,7 @@ from dataclasses import asdict
 import click
 
 from sim.cli.output import json_option, print_json
+from sim.errors import InputError
 
 
 @click.command(short_help="Replay recorded traces of client-go and compare every answer.")
@@ -22,12 +23,21 @@ def conform(context: click.Context, files: Sequence[str], as_json: bool) -> None
     from sim.clientgo.conform import replay
 
     rows = []
+    refused = False
     for file in files:
-        difference = replay(file)
+        try:
+            difference = replay(file)
+        except InputError as problem:
+            refused = True
+            rows.append({"file": file, "identical": False, "difference": None, "refused": str(problem)})
+            click.echo(f"etcdsim: {problem}", err=True)
+            continue
         rows.append({"file": file, "identical": difference is None, "difference": difference and asdict(difference)})
         if not as_json:
             click.echo(f"{file}: identical" if difference is None else str(difference))
     if as_json:
         print_json({"traces": rows})
+    if refused:
+        context.exit(2)
     if not all(row["identical"] for row in rows):
         context.exit(1)

@@ -8,8 +8,11 @@ library's own timers would.
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
 from typing import Any, Final
 
 from sim.clientgo.backoff import Backoff, ExponentialBackoffManager
@@ -24,7 +27,7 @@ from sim.clientgo.correlator import (
 )
 from sim.clientgo.delaying import DelayingQueue
 from sim.clientgo.delta_fifo import DeltaFIFO
-from sim.clientgo.deltas import Popped
+from sim.clientgo.deltas import DeltaType, Popped
 from sim.clientgo.keys import DeletedFinalStateUnknown, ObjectMeta, meta_namespace_key
 from sim.clientgo.limiters import (
     Bucket,
@@ -43,7 +46,7 @@ from sim.clientgo.rate_limiting import RateLimitingQueue
 from sim.clientgo.real_fifo import RealFIFO
 from sim.clientgo.store import Store
 from sim.clientgo.workqueue import Queue
-from sim.ratelimit.bucket import Reservation, TokenBucket
+from sim.ratelimit.bucket import Reservation, bucket_for
 from sim.units import SECOND, Nanoseconds
 
 Answer = dict[str, object]
@@ -61,13 +64,17 @@ class Operation:
     arguments: tuple[Callable[[object], Any], ...] = ()
     answers: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
+    optional: int = 0
+    prepare: Callable[[Answer], None] = lambda out: None
 
     def read(self, args: list[object]) -> list[Any]:
         """The arguments as the call wants them; a list of objects may also be given flat. Raises Malformed."""
         if self.arguments == (read_objects,) and (len(args) != 1 or isinstance(args[0], dict)):
             args = [args]
-        if len(args) != len(self.arguments):
+        missing = len(self.arguments) - len(args)
+        if not 0 <= missing <= self.optional:
             raise Malformed(f"takes {len(self.arguments)} arguments, not {len(args)}")
+        args = [*args, *[None] * missing]
         return [read(value) for read, value in zip(self.arguments, args, strict=True)]
 
 
@@ -128,8 +135,9 @@ class Mechanism:
 def _bucket(config: Config) -> Operations:
     rate, burst = config.take(_rate, "rate", "qps", "limit"), config.take(_whole, "burst")
     config.finish("rate", "burst")
-    bucket = TokenBucket(rate, burst)
-    short = TokenBucket(rate, burst)  # goes the short way of `reserve` where the other goes that of `reserve_n`
+    make = bucket_for(config.release)
+    bucket = make(rate, burst)
+    short = make(rate, burst)  # goes the short way of `reserve` where the other goes that of `reserve_n`
     reservations: list[Reservation] = []
 
     def allow_n(now: Nanoseconds, n: int) -> Answer:
@@ -262,18 +270,22 @@ def _queue_operations(queue: Queue | PriorityQueue) -> Operations:
             queue.advance(now)
 
     def operation(
-        call: Callable[..., object], arguments: tuple[Callable[[object], Any], ...] = (), answers: tuple[str, ...] = ()
+        call: Callable[..., object],
+        arguments: tuple[Callable[[object], Any], ...] = (),
+        answers: tuple[str, ...] = (),
+        optional: int = 0,
     ) -> Operation:
         def timed(now: Nanoseconds, *values: object) -> Answer:
             advance(now)
             answer = call(now, *values)
             return {**(answer if isinstance(answer, dict) else {}), "len": len(queue)}
 
-        return Operation(timed, arguments, (*answers, "len"), answers[:1])
+        return Operation(timed, arguments, (*answers, "len"), answers[:1], optional)
 
     def get(now: Nanoseconds) -> Answer:
         key = queue.get(now)
-        return {"key": key, "shutdown": key is None and queue.shutting_down}
+        priority = None if key is None else queue.priority_of(key)
+        return {"key": key, "shutdown": key is None and queue.shutting_down, "priority": priority}
 
     def metrics(now: Nanoseconds) -> Answer:
         return {
@@ -286,11 +298,11 @@ def _queue_operations(queue: Queue | PriorityQueue) -> Operations:
 
     operations = {
         "add": operation(queue.add, (_text,)),
-        "get": operation(get, (), ("key", "shutdown")),
+        "get": operation(get, (), ("key", "shutdown", "priority")),
         "done": operation(queue.done, (_text,)),
         "shut_down": operation(queue.shut_down),
         "shut_down_with_drain": operation(queue.shut_down_with_drain),
-        "advance": operation(lambda now: None),
+        "advance": operation(lambda now, passed: None, (_whole_or_0,), optional=1),
         "metrics": operation(
             metrics, (), ("depth", "adds", "retries", "unfinished_seconds", "longest_running_seconds")
         ),
@@ -304,7 +316,8 @@ def _queue_operations(queue: Queue | PriorityQueue) -> Operations:
     if isinstance(queue, PriorityQueue):
         operations["add_opts"] = operation(
             lambda now, key, after, priority, limited: queue.add_with_opts(now, key, after, limited, priority),
-            (_text, _whole, _whole, _flag),
+            (_text, _whole_or_0, _whole_or_0, _flag_or_false),
+            optional=3,
         )
     return operations
 
@@ -343,16 +356,18 @@ def _store(config: Config) -> Operations:
 
 def _delta_fifo(config: Config) -> Operations:
     known = _known(config.take(read_objects, "known", default=[]))
+    live = config.take(_flag, "live", default=False)
     emit_replaced = config.take(_flag, "emit_replaced", "emit_delta_type_replaced", default=False)
     config.finish("known", "emit_replaced")
-    return _fifo_operations(DeltaFIFO(known, emit_delta_type_replaced=emit_replaced))
+    return _fifo_operations(DeltaFIFO(known, emit_delta_type_replaced=emit_replaced), known if live else None)
 
 
 def _real_fifo(config: Config) -> Operations:
     known = _known(config.take(read_objects, "known", default=[]))
+    live = config.take(_flag, "live", default=False)
     config.take(_flag, "emit_replaced", "emit_delta_type_replaced", default=True)  # it always says Replaced
     config.finish("known", "emit_replaced")
-    return _fifo_operations(RealFIFO(known))
+    return _fifo_operations(RealFIFO(known), known if live else None)
 
 
 def _known(objects: list[ObjectMeta]) -> Store:
@@ -362,17 +377,32 @@ def _known(objects: list[ObjectMeta]) -> Store:
     return store
 
 
-def _orders_of_known(config: Config) -> list[Config]:
-    """A real indexer lists its keys in random order; a recorder fixes one: that of `known`, or sorted by key."""
-    other = config.copy()
-    objects = other.take(read_objects, "known", default=[])
-    keys = [meta_namespace_key(obj) for obj in objects]
-    if keys == sorted(keys):
-        return [config]
-    return [config, other.with_setting("known", [_written(obj) for obj in sorted(objects, key=meta_namespace_key)])]
+def _readings_of_known(config: Config) -> list[Config]:
+    """The indexer behind a FIFO may stay as it was, or take in what is popped, as an informer's does."""
+    return [config, config.with_setting("live", True)]
 
 
-def _fifo_operations(fifo: DeltaFIFO | RealFIFO) -> Operations:
+def _fifo_operations(fifo: DeltaFIFO | RealFIFO, live: Store | None) -> Operations:
+    groups: deque[int | None] = deque()  # of each pending key: the call that took it from what lists keys in random order
+    calls = count()
+
+    def noted(call: Callable[..., None], *values: object) -> None:
+        before = len(fifo)
+        call(*values)
+        groups.extend([None] * (len(fifo) - before))
+
+    def from_indexer(call: Callable[..., None], *values: object) -> None:
+        listed = {meta_namespace_key(obj) for value in values for obj in value}  # type: ignore[attr-defined]
+        group, before = next(calls), len(fifo)
+        call(*values)
+        groups.extend(None if key in listed else group for key in list(fifo.pending_keys())[before:])
+
+    def as_recorded(out: Answer) -> None:
+        """Bring the recorded key to the front, if its place among those of its call was chance."""
+        keys, wanted = list(fifo.pending_keys()), out.get("key")
+        if wanted in keys and wanted != keys[0] and groups[0] is not None and groups[keys.index(wanted)] == groups[0]:
+            fifo.swap(keys[0], wanted)
+
     def change(call: Callable[..., None], *arguments: Callable[[object], Any]) -> Operation:
         def changed(now: Nanoseconds, *values: object) -> Answer:
             call(*values)
@@ -382,23 +412,34 @@ def _fifo_operations(fifo: DeltaFIFO | RealFIFO) -> Operations:
 
     def pop(now: Nanoseconds) -> Answer:
         popped = fifo.pop()
+        if popped is not None:
+            groups.popleft()
+            for delta in popped.deltas:
+                if live is None:
+                    break
+                if delta.type is DeltaType.DELETED:
+                    live.discard(popped.key)
+                else:
+                    live.update(delta.object)
         if popped is None:
             return {"key": None, "deltas": [], "len": 0}
         return {"key": popped.key, "deltas": _told(popped), "len": len(fifo)}
 
     operations = {
-        "add": change(fifo.add, _object),
-        "update": change(fifo.update, _object),
-        "delete": change(fifo.delete, _object),
-        "replace": change(fifo.replace, read_objects),
-        "resync": change(fifo.resync),
-        "pop": Operation(pop, (), ("key", "deltas", "len"), ("key",)),
+        "add": change(partial(noted, fifo.add), _object),
+        "update": change(partial(noted, fifo.update), _object),
+        "delete": change(partial(noted, fifo.delete), _object),
+        "replace": change(partial(from_indexer, fifo.replace), read_objects),
+        "resync": change(partial(from_indexer, fifo.resync)),
+        "pop": Operation(pop, (), ("key", "deltas", "len"), ("key",), prepare=as_recorded),
         "has_synced": Operation(lambda now: {"ok": fifo.has_synced, "len": len(fifo)}, (), ("ok", "len"), ("ok",)),
     }
     if isinstance(fifo, RealFIFO):
 
         def pop_batch(now: Nanoseconds) -> Answer:
             batch = [{"key": popped.key, "deltas": _told(popped)} for popped in fifo.pop_batch()]
+            for _ in batch:
+                groups.popleft()
             return {"batch": batch, "len": len(fifo)}
 
         operations["pop_batch"] = Operation(pop_batch, (), ("batch", "len"), ("batch",))
@@ -422,6 +463,7 @@ def _correlator(config: Config) -> Operations:
         interval=config.take(_whole, "max_interval_seconds", "max_interval_in_seconds", "interval_seconds", default=0) * SECOND
         or DEFAULT_AGGREGATE_INTERVAL,
         cache_size=config.take(_whole, "lru_cache_size", "cache_size", default=0) or MAX_LRU_CACHE_ENTRIES,
+        spam_by_type=config.release >= (0, 32),
     )
     config.finish("burst", "qps", "max_events", "max_interval_seconds", "lru_cache_size")
 
@@ -498,6 +540,14 @@ def _whole(value: object) -> int:
     return value
 
 
+def _whole_or_0(value: object) -> int:
+    return 0 if value is None else _whole(value)
+
+
+def _flag_or_false(value: object) -> bool:
+    return value is not None and _flag(value)
+
+
 def _rate(value: object) -> float:
     if value in ("inf", "Inf", "+Inf"):
         return float("inf")
@@ -565,8 +615,8 @@ MECHANISMS: Final[Mapping[str, Mechanism]] = {
         Mechanism("workqueue.priority", _priority),
         Mechanism("cache.key", _key),
         Mechanism("cache.store", _store),
-        Mechanism("cache.delta_fifo", _delta_fifo, _orders_of_known),
-        Mechanism("cache.real_fifo", _real_fifo, _orders_of_known),
+        Mechanism("cache.delta_fifo", _delta_fifo, _readings_of_known),
+        Mechanism("cache.real_fifo", _real_fifo, _readings_of_known),
         Mechanism("events.correlator", _correlator),
         Mechanism("wait.backoff", _backoff),
         Mechanism("wait.backoff_manager", _backoff_manager),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from sim.apiserver.conform_flow import FLOW_MECHANISMS, Rows, Settings
+from sim.apiserver.conform_watch import WATCH_MECHANISMS
 from sim.clientgo import conform_mechanisms
 from sim.clientgo.conform_election import ELECTION_MECHANISMS
 from sim.clientgo.conform_informer import INFORMER_MECHANISMS
@@ -20,5 +21,5 @@ def _of_rows(build: Callable[[Settings], Rows]) -> Callable[[Config], Operations
 MECHANISMS: Final[Mapping[str, Mechanism]] = {
     **conform_mechanisms.MECHANISMS,
     **{mechanism.name: mechanism for mechanism in (*ELECTION_MECHANISMS, *INFORMER_MECHANISMS)},
-    **{name: Mechanism(name, _of_rows(build)) for name, build in FLOW_MECHANISMS.items()},
+    **{name: Mechanism(name, _of_rows(build)) for name, build in (*FLOW_MECHANISMS.items(), *WATCH_MECHANISMS.items())},
 }

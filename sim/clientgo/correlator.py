@@ -65,10 +65,11 @@ class Correlated(NamedTuple):
 class EventCorrelator:
     """Aggregates, counts and filters events (record.EventCorrelator); times in nanoseconds, qps in tokens per second.
 
-    stream: draws the message that a full aggregate forgets; None: the one seen first.
+    stream: draws the message that a full aggregate forgets; None: the one seen first. spam_by_type: whether Normal and
+    Warning events have a bucket each, as from client-go v0.32 on.
     """
 
-    __slots__ = ("_aggregates", "_burst", "_interval", "_max_events", "_observed", "_qps", "_spam", "_stream")
+    __slots__ = ("_aggregates", "_burst", "_interval", "_max_events", "_observed", "_qps", "_spam", "_spam_by_type", "_stream")
 
     def __init__(
         self,
@@ -78,7 +79,9 @@ class EventCorrelator:
         interval: Nanoseconds = DEFAULT_AGGREGATE_INTERVAL,
         cache_size: int = MAX_LRU_CACHE_ENTRIES,
         stream: Uniforms | None = None,
+        spam_by_type: bool = True,
     ):
+        self._spam_by_type = spam_by_type
         self._burst = burst
         self._qps: float = struct.unpack("f", struct.pack("f", qps))[0]
         self._max_events = max_events
@@ -125,7 +128,7 @@ class EventCorrelator:
         return event, last > 0
 
     def _is_spam(self, now: Nanoseconds, event: Event) -> bool:
-        key = _object_key(event)
+        key = _object_key(event if self._spam_by_type else replace(event, type=""))
         bucket = self._spam.get(key)
         if bucket is None:
             bucket = TokenBucket(self._qps, self._burst)

@@ -117,6 +117,15 @@ class DeltaFIFO:
         """Whether the first relist has been popped, or a watch event came before any relist."""
         return self._populated and self._initial_population == 0
 
+    def pending_keys(self) -> Iterable[str]:
+        """Keys in the order in which they will be popped."""
+        return self._queue
+
+    def swap(self, one: str, other: str) -> None:
+        """Exchange the places of two pending keys."""
+        i, j = self._queue.index(one), self._queue.index(other)
+        self._queue[i], self._queue[j] = other, one
+
     def __len__(self) -> int:
         """Keys with pending deltas."""
         return len(self._queue)

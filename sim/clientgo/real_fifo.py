@@ -111,6 +111,16 @@ class RealFIFO:
         """Whether the first relist has been popped, or a watch event came before any relist."""
         return self._populated and self._initial_population == 0
 
+    def pending_keys(self) -> Iterable[str]:
+        """Keys of the deltas in the order in which they will be popped."""
+        return (key for key, _ in self._items)
+
+    def swap(self, one: str, other: str) -> None:
+        """Exchange the places of the oldest deltas of two pending keys."""
+        keys = [key for key, _ in self._items]
+        i, j = keys.index(one), keys.index(other)
+        self._items[i], self._items[j] = self._items[j], self._items[i]
+
     def __len__(self) -> int:
         """Pending deltas."""
         return len(self._items)

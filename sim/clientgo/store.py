@@ -63,6 +63,11 @@ class Store:
         if key in self._items:
             self._reindex(key, self._items.pop(key), None)
 
+    def discard(self, key: str) -> None:
+        """Remove what is under `key`, if anything."""
+        if key in self._items:
+            self._reindex(key, self._items.pop(key), None)
+
     def replace(self, objects: Iterable[object]) -> None:
         """Hold exactly `objects`; of two with one key the later."""
         self._items = {self._key_func(obj): obj for obj in objects}

@@ -12,8 +12,8 @@ from typing import Any
 from simpy.core import Environment
 from simpy.events import NORMAL, Event
 
-from sim.apiserver.flow_request import Request
-from sim.apiserver.flow_work import ONE_SEAT, Work
+from sim.apiserver.flowcontrol.request import Request
+from sim.apiserver.flowcontrol.work import ONE_SEAT, Work
 from sim.apiserver.objects import Content
 from sim.apiserver.storage import Write
 from sim.clientgo.with_retry import WithRetry

@@ -4,7 +4,7 @@
                                                ^ read, or the object that a failed one brought along
 
 A request is one re-armable event that is sent from stage to stage; a stage that nobody has to decide at is computed and costs no
-event. Decisions about objects are `sim.apiserver.storage`'s, about seats `sim.apiserver.flow_control`'s.
+event. Decisions about objects are `sim.apiserver.storage`'s, about seats `sim.apiserver.flowcontrol.control`'s.
 
 Sources: apiserver pkg/storage/etcd3/store.go, lease_manager.go; pkg/endpoints/handlers. Simplified: the watch cache is read when
 the transaction arrives at etcd, half a round trip late.
@@ -16,11 +16,11 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, Protocol
 
-from sim.apiserver.flow_control import Flow, FlowControl, MaxInFlight
-from sim.apiserver.flow_queues import queue_wait
-from sim.apiserver.flow_request import NEVER, State
-from sim.apiserver.flow_widths import WATCHES_PER_SEAT, mutating_work
-from sim.apiserver.flow_work import ONE_SEAT
+from sim.apiserver.flowcontrol.control import Flow, FlowControl, MaxInFlight
+from sim.apiserver.flowcontrol.queues import queue_wait
+from sim.apiserver.flowcontrol.request import NEVER, State
+from sim.apiserver.flowcontrol.widths import WATCHES_PER_SEAT, mutating_work
+from sim.apiserver.flowcontrol.work import ONE_SEAT
 from sim.apiserver.lease_manager import LeaseManager
 from sim.apiserver.objects import ABSENT, Content, Version
 from sim.apiserver.server import BODY_LIMIT, WRITE_DEADLINE, ApiServer

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from typing import Any, Final
 
-from sim.apiserver.flow_work import ONE_SEAT
+from sim.apiserver.flowcontrol.work import ONE_SEAT
 from sim.apiserver.objects import EventType, Labels
 from sim.clientgo.backoff import Uniforms
 from sim.clientgo.handlers import HandlerQueue, Listener, Notification

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from sim.apiserver.flow_control import Flow
-from sim.apiserver.flow_work import ONE_SEAT, Work
+from sim.apiserver.flowcontrol.control import Flow
+from sim.apiserver.flowcontrol.work import ONE_SEAT, Work
 from sim.apiserver.objects import Content, ObjectKey
 from sim.apiserver.storage import Verb, Write
 from sim.clientgo.with_retry import WithRetry

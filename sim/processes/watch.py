@@ -27,8 +27,8 @@ from functools import partial
 from heapq import heappop, heappush
 from typing import Final
 
-from sim.apiserver.flow_widths import list_work
-from sim.apiserver.flow_work import ONE_SEAT, Work
+from sim.apiserver.flowcontrol.widths import list_work
+from sim.apiserver.flowcontrol.work import ONE_SEAT, Work
 from sim.apiserver.objects import ABSENT, ApiObject, Content, EventType, Labels, ObjectKey, Version
 from sim.apiserver.server import ApiServer
 from sim.apiserver.watch_dispatch import Dispatcher, WatcherChannels, channel_size

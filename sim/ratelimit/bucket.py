@@ -104,7 +104,7 @@ class TokenBucket:
             self._last_event = now
             return 0
         duration = -tokens / limit * 1e9
-        wait = int(duration) if duration < _TWO_TO_63 else _duration_from_tokens(limit, -tokens)
+        wait = int(duration) if duration < _TWO_TO_63 else self._wait(limit, -tokens)
         self._last_event = now + wait
         return wait if wait > 0 else 0
 
@@ -117,7 +117,7 @@ class TokenBucket:
         if limit == _INFINITE_RATE:
             return Reservation(True, 0, now, n, 0.0)
         tokens = self.tokens(now) - n
-        wait = _duration_from_tokens(limit, -tokens) if tokens < 0.0 else 0
+        wait = self._wait(limit, -tokens) if tokens < 0.0 else 0
         if n > self._burst or wait > max_wait:
             return Reservation(False, INF_DURATION, 0, 0, limit)
         self._refilled_at = now
@@ -149,7 +149,7 @@ class TokenBucket:
         self._tokens = min(self.tokens(now) + restored, self._burst)
         self._refilled_at = now
         if reservation.time_to_act == self._last_event:
-            previous = reservation.time_to_act + _duration_from_tokens(reservation.limit, float(-reservation.tokens))
+            previous = reservation.time_to_act + self._wait(reservation.limit, float(-reservation.tokens))
             if previous >= now:
                 self._last_event = previous
 
@@ -170,6 +170,57 @@ class TokenBucket:
         self._tokens = self.tokens(now)
         self._refilled_at = now
         self._burst = float(burst)
+
+
+    @staticmethod
+    def _wait(limit: float, tokens: float) -> Nanoseconds:
+        return _duration_from_tokens(limit, tokens)
+
+
+class TokenBucketBefore010(TokenBucket):
+    """As golang.org/x/time v0.7 to v0.9: a wait too long for an int64 turns negative (amd64), so there is none."""
+
+    __slots__ = ()
+
+    @staticmethod
+    def _wait(limit: float, tokens: float) -> Nanoseconds:
+        if limit <= 0.0:
+            return INF_DURATION
+        duration = tokens / limit * 1e9
+        return int(duration) if -_TWO_TO_63 <= duration < _TWO_TO_63 else _MIN_DURATION
+
+
+class TokenBucketBefore007(TokenBucketBefore010):
+    """As golang.org/x/time up to v0.6: at rate 0 each call takes its tokens from the burst, for good, and never waits.
+
+    The bucket starts empty, long ago: at a positive rate that is full, at rate 0 its `tokens` are 0.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, rate: float, burst: int):
+        super().__init__(rate, burst)
+        self._tokens = 0.0
+
+    def reserve(self, now: Nanoseconds) -> Nanoseconds:
+        """As Reserve().Delay()."""
+        return self.reserve_n(now, 1).delay
+
+    def reserve_n(self, now: Nanoseconds, n: int, max_wait: Nanoseconds = INF_DURATION) -> Reservation:
+        """Take `n` tokens if they can be had within `max_wait`, or, at rate 0, from what is left of the burst."""
+        if self._limit != 0.0:
+            return super().reserve_n(now, n, max_wait)
+        ok = self._burst >= n
+        if ok:
+            self._burst -= n
+        return Reservation(ok, 0 if ok else INF_DURATION, now, int(self._burst), 0.0)
+
+
+def bucket_for(release: tuple[int, int]) -> type[TokenBucket]:
+    """The bucket of this release of golang.org/x/time, given as (0, 14)."""
+    if release < (0, 7):
+        return TokenBucketBefore007
+    return TokenBucketBefore010 if release < (0, 10) else TokenBucket
 
 
 def _as_limit(rate: float) -> float:

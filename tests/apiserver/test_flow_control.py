@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from sim.apiserver.flow_borrowing import Borrower, Claim, allocate, current_limits
-from sim.apiserver.flow_control import BORROWING_PERIOD, FlowControl, MaxInFlight
-from sim.apiserver.flow_demand import DemandStatistics, Observed
-from sim.apiserver.flow_hands import deal, flow_hash
-from sim.apiserver.flow_levels import DEFAULT_LEVELS, DEFAULT_SCHEMAS, Level, max_seats, seats_of
-from sim.apiserver.flow_queues import CONCURRENCY_LIMIT, QUEUE_FULL, QUEUE_WAIT, TIME_OUT, QueueSet, queue_wait
-from sim.apiserver.flow_request import Request, State
-from sim.apiserver.flow_retry_after import DroppedRequests
-from sim.apiserver.flow_widths import list_work, list_work_by_count, mutating_work
-from sim.apiserver.flow_work import ONE_SEAT, Work, ticks
+from sim.apiserver.flowcontrol.borrowing import Borrower, Claim, allocate, current_limits
+from sim.apiserver.flowcontrol.control import BORROWING_PERIOD, FlowControl, MaxInFlight
+from sim.apiserver.flowcontrol.demand import DemandStatistics, Observed
+from sim.apiserver.flowcontrol.hands import deal, flow_hash
+from sim.apiserver.flowcontrol.levels import DEFAULT_LEVELS, DEFAULT_SCHEMAS, Level, max_seats, seats_of
+from sim.apiserver.flowcontrol.queues import CONCURRENCY_LIMIT, QUEUE_FULL, QUEUE_WAIT, TIME_OUT, QueueSet, queue_wait
+from sim.apiserver.flowcontrol.request import Request, State
+from sim.apiserver.flowcontrol.retry_after import DroppedRequests
+from sim.apiserver.flowcontrol.widths import list_work, list_work_by_count, mutating_work
+from sim.apiserver.flowcontrol.work import ONE_SEAT, Work, ticks
 from sim.units import MILLISECOND, MINUTE, SECOND
 
 

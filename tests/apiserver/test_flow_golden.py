@@ -3,51 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from sim.apiserver import conform_flow, flow_borrowing, flow_control, flow_demand, flow_fairness
-from sim.apiserver.conform_flow import FLOW_MECHANISMS, Rows, Settings
-from sim.apiserver.flow_fairness import FairQueues, Queue
-from sim.apiserver.flow_hands import deal
-from sim.apiserver.flow_queues import QueueSet
-from sim.apiserver.flow_request import Request
-from sim.apiserver.flow_retry_after import DroppedRequests
-from sim.apiserver.flow_work import Work
+from sim.apiserver import conform_flow
+from sim.apiserver.conform_flow import FLOW_MECHANISMS
+from sim.apiserver.flowcontrol import borrowing, control, demand, fairness
+from sim.apiserver.flowcontrol.fairness import FairQueues, Queue
+from sim.apiserver.flowcontrol.hands import deal
+from sim.apiserver.flowcontrol.queues import QueueSet
+from sim.apiserver.flowcontrol.request import Request
+from sim.apiserver.flowcontrol.retry_after import DroppedRequests
+from sim.apiserver.flowcontrol.work import Work
 from sim.clientgo import conform
-from sim.clientgo.conform_mechanisms import MECHANISMS, Config, Mechanism, Operation, Operations
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden"
 TRACES = {name: sorted((GOLDEN / name).glob("*.jsonl")) for name in FLOW_MECHANISMS}
-
-
-def mechanism(name: str, build: Callable[[Settings], Rows]) -> Mechanism:
-    def operations(config: Config) -> Operations:
-        return {op: Operation(*row) for op, row in build(config).items()}
-
-    return Mechanism(name, operations)
-
-
-@pytest.fixture(autouse=True)
-def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, build in FLOW_MECHANISMS.items():
-        monkeypatch.setitem(MECHANISMS, name, mechanism(name, build))
-    monkeypatch.setitem(conform.KNOWN_VERSIONS, "k8s.io/apiserver", ((0, 35), (0, 35)))
-
-
-@pytest.mark.parametrize(
-    "path", [path for paths in TRACES.values() for path in paths], ids=lambda path: f"{path.parent.name}-{path.stem}"
-)
-def test_replays_identically(path: Path) -> None:
-    assert conform.replay(path) is None
-
-
-def test_every_mechanism_has_ten_thousand_recorded_calls() -> None:
-    calls = Counter({name: sum(len(path.read_text().splitlines()) - 1 for path in paths) for name, paths in TRACES.items()})
-    assert {name: n for name, n in calls.items() if n < 10_000} == {}
 
 
 def differs(name: str) -> bool:
@@ -84,12 +56,12 @@ def fits_if_narrower(self: QueueSet, seats: int) -> bool:
         (FairQueues, "shortest", first_of_hand),
         (Queue, "bound", lambda self: None),
         (FairQueues, "run", lambda self, seats, elapsed: None),
-        (flow_fairness, "ESTIMATED_SERVICE", 0),
+        (fairness, "ESTIMATED_SERVICE", 0),
         (QueueSet, "_time_out", looks_for_others),
         (QueueSet, "_fits", fits_if_narrower),
         (QueueSet, "_narrow", lambda self, request: None),
         (Work, "narrowed", lambda self, limit: self),
-        (flow_demand.Demand, "note", lambda self, seats: None),
+        (demand.Demand, "note", lambda self, seats: None),
     ],
     ids=[
         "first in, first out over all flows", "the first of equals always", "always the first queue", "credit from the past",
@@ -116,10 +88,10 @@ def test_a_retry_after_that_never_decays_is_caught(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("where", "attribute", "wrong"),
     [
-        (flow_demand, "SMOOTHING", 0.9),
-        (flow_control, "BORROWING_PERIOD", 9_000_000_000),
-        (flow_borrowing.Borrower, "keeps", property(lambda self: self.minimum)),
-        (flow_control, "flow_hash", lambda schema, distinguisher: sum(f"{schema}{distinguisher}".encode())),
+        (demand, "SMOOTHING", 0.9),
+        (control, "BORROWING_PERIOD", 9_000_000_000),
+        (borrowing.Borrower, "keeps", property(lambda self: self.minimum)),
+        (control, "flow_hash", lambda schema, distinguisher: sum(f"{schema}{distinguisher}".encode())),
     ],
     ids=["forgets too fast", "adjusts too often", "nothing kept", "another hash"],
 )

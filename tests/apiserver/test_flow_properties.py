@@ -12,10 +12,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from sim.apiserver.flow_hands import flow_hash
-from sim.apiserver.flow_queues import QueueSet
-from sim.apiserver.flow_request import Request, State
-from sim.apiserver.flow_work import ONE_SEAT, Work
+from sim.apiserver.flowcontrol.hands import flow_hash
+from sim.apiserver.flowcontrol.queues import QueueSet
+from sim.apiserver.flowcontrol.request import Request, State
+from sim.apiserver.flowcontrol.work import ONE_SEAT, Work
 from sim.units import HOUR, MILLISECOND, SECOND
 
 LIMIT = 5

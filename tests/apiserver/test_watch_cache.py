@@ -1,17 +1,21 @@
 """The watch cache: how much history it keeps, who is told 410 or 504, bookmarks, and watchers that cannot keep up.
 
-The real cacher's types are private. What is checked here was read in k8s.io/apiserver v0.35.0, pkg/storage/cacher; the
-rules of the ring are tried against a second, plainer reading of them.
+What the real cacher answered is replayed with all other golden traces (tests/conformance/watchcache made them). Here: the
+corners by name, the ring against a plain queue, the channels of a watcher against goroutines moved one event at a time.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sim.apiserver import watch_dispatch, watch_history
+from sim.apiserver.conform_watch import WATCH_MECHANISMS
 from sim.apiserver.watch_cache import WatchCache
 from sim.apiserver.watch_dispatch import MAX_BUDGET, Closed, Dispatcher, TimeBudget, WatcherChannels, channel_size
 from sim.apiserver.watch_history import (
@@ -25,7 +29,11 @@ from sim.apiserver.watch_history import (
     bookmark_passes,
     upper_capacity,
 )
+from sim.clientgo import conform
+from sim.clientgo.conform_mechanisms import Mechanism, Operation
 from sim.units import MILLISECOND, MINUTE, SECOND
+
+GOLDEN = Path(__file__).parents[2] / "data" / "golden"
 
 
 def test_learns_when_the_event_arrives_and_forgets() -> None:
@@ -126,6 +134,13 @@ def test_the_ring_halves_with_each_event_that_finds_it_full_of_old_ones() -> Non
     assert capacities == [(200, 200), (100, 100), (100, 100)]
     assert history.events_since(1398) == [398, 399, 0, 1, 2]
     assert history.oldest == 1303
+
+
+@pytest.mark.parametrize(("at", "capacity"), [(EVENT_WINDOW - 1, 200), (EVENT_WINDOW, 100)])
+def test_a_full_ring_grows_only_while_its_oldest_is_younger_than_the_window(at: int, capacity: int) -> None:
+    history = filled(100, 0)
+    history.add(at, 1101, 100)
+    assert history.capacity == capacity
 
 
 def test_a_ring_whose_newest_quarter_is_young_stays_as_it_is() -> None:
@@ -435,3 +450,55 @@ def test_channels_are_what_goroutines_would_do(offers: list[tuple[int, int | Non
     assert closed.lost == lost
     oracle.run(now, now + 10_000)
     assert oracle.delivered == expected
+
+
+# Mistakes that what the real cacher did must catch.
+
+
+@pytest.fixture
+def caught(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], bool]:
+    """Whether any trace of a mechanism is answered otherwise."""
+    rows = {
+        name: Mechanism(name, lambda config, build=build: {op: Operation(*row) for op, row in build(config).items()})  # type: ignore[misc]
+        for name, build in WATCH_MECHANISMS.items()
+    }
+    monkeypatch.setattr(conform, "MECHANISMS", rows)
+    return lambda name: any(conform.replay(path) is not None for path in sorted((GOLDEN / name).glob("*.jsonl")))
+
+
+def test_the_traces_themselves_are_answered_alike(caught: Callable[[str], bool]) -> None:
+    assert not any(caught(name) for name in WATCH_MECHANISMS)
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "constant", "value"),
+    [
+        ("apiserver.watch_history", (watch_history, "LOWER_CAPACITY"), 200),
+        ("apiserver.watch_history", (watch_history, "UPPER_CAPACITY"), 800),
+        ("apiserver.bookmarks", (watch_history, "BOOKMARK_FREQUENCY"), 61 * SECOND),
+        ("apiserver.time_budget", (watch_dispatch, "MAX_BUDGET"), 110 * MILLISECOND),
+        ("apiserver.time_budget", (watch_dispatch, "BUDGET_PER_SECOND"), 60 * MILLISECOND),
+        ("apiserver.watch_dispatch", (watch_dispatch, "MAX_BUDGET"), 110 * MILLISECOND),
+    ],
+)
+def test_another_constant_is_caught(
+    caught: Callable[[str], bool], monkeypatch: pytest.MonkeyPatch, mechanism: str, constant: tuple[object, str], value: int
+) -> None:
+    monkeypatch.setattr(*constant, value)
+    assert caught(mechanism)
+
+
+def test_a_history_that_never_shrinks_is_caught(caught: Callable[[str], bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    move = WatchHistory._move
+    monkeypatch.setattr(WatchHistory, "_move", lambda self, capacity: move(self, max(capacity, self.capacity)))
+    assert caught("apiserver.watch_history")
+
+
+def test_a_close_that_loses_nothing_is_caught(caught: Callable[[str], bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(WatcherChannels, "close", lambda self, now: Closed(now, now, 0))
+    assert caught("apiserver.watch_dispatch")
+
+
+def test_one_channel_instead_of_two_is_caught(caught: Callable[[str], bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(WatcherChannels, "room_at", lambda self, now: now if self._written - now < 10**9 else self._written - 10**9)
+    assert caught("apiserver.watch_dispatch")

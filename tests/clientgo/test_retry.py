@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.clientgo import conform, conform_election, retry, with_retry
-from sim.clientgo.conform_election import ELECTION_MECHANISMS
 from sim.clientgo.retry import DEFAULT_BACKOFF, DEFAULT_RETRY, OnError, Settings
 from sim.clientgo.with_retry import Broken, Mode, WithRetry
 from sim.streams import Stream
@@ -21,21 +20,6 @@ from sim.units import MILLISECOND, SECOND
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden"
 TRACES = {name: sorted((GOLDEN / name).glob("*.jsonl")) for name in ("retry.on_conflict", "rest.with_retry")}
-
-
-@pytest.fixture(autouse=True)
-def _known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conform, "MECHANISMS", {**conform.MECHANISMS, **{m.name: m for m in ELECTION_MECHANISMS}})
-
-
-@pytest.mark.parametrize("path", [path for paths in TRACES.values() for path in paths], ids=lambda path: path.stem)
-def test_replays_identically(path: Path) -> None:
-    assert conform.replay(path) is None
-
-
-@pytest.mark.parametrize("name", TRACES)
-def test_ten_thousand_calls_were_recorded(name: str) -> None:
-    assert sum(path.read_text().count('"op"') for path in TRACES[name]) >= 10_000
 
 
 WRONG_RETRIES = {

@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from sim.apiserver.flow_work import Work
+from sim.apiserver.flowcontrol.work import Work
 from sim.units import Nanoseconds
 
 if TYPE_CHECKING:
-    from sim.apiserver.flow_fairness import Queue
-    from sim.apiserver.flow_queues import QueueSet
+    from sim.apiserver.flowcontrol.fairness import Queue
+    from sim.apiserver.flowcontrol.queues import QueueSet
 
 Sink = Callable[[Nanoseconds], object]
 """Takes one duration in nanoseconds, such as `list.append` or `histogram.observe`."""

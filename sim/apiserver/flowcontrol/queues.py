@@ -2,7 +2,7 @@
 
 Three kinds of level: with queues; without (`queues=0`: what has no seat is rejected at once); exempt (`queues=-1`: nothing
 is ever refused, but it is counted). A request occupies the larger of its two widths from its start to the end of its
-final phase (flow_work.py). Whose turn it is says flow_fairness.py; if the chosen request does not fit into the free
+final phase (flowcontrol/work.py). Whose turn it is says flowcontrol/fairness.py; if the chosen request does not fit into the free
 seats, nobody else is tried: it waits, and everybody with it.
 
 Nothing here needs an event while nobody waits: a release known beforehand (`release_at`) lies in a heap and is applied, at
@@ -18,11 +18,11 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import Final
 
-from sim.apiserver.flow_demand import Demand, Observed
-from sim.apiserver.flow_fairness import FairQueues, Hand
-from sim.apiserver.flow_request import NEVER, Notices, Request, Sink, State
-from sim.apiserver.flow_retry_after import DroppedRequests
-from sim.apiserver.flow_work import ONE_SEAT, Work
+from sim.apiserver.flowcontrol.demand import Demand, Observed
+from sim.apiserver.flowcontrol.fairness import FairQueues, Hand
+from sim.apiserver.flowcontrol.request import NEVER, Notices, Request, Sink, State
+from sim.apiserver.flowcontrol.retry_after import DroppedRequests
+from sim.apiserver.flowcontrol.work import ONE_SEAT, Work
 from sim.units import SECOND, Nanoseconds
 
 QUEUE_WAIT: Final[Nanoseconds] = 15 * SECOND

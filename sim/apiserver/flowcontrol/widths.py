@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from sim.apiserver.flow_work import ONE_SEAT, Work, duration_per_seat, ticks
+from sim.apiserver.flowcontrol.work import ONE_SEAT, Work, duration_per_seat, ticks
 from sim.units import MILLISECOND, Bytes, Nanoseconds
 
 OBJECTS_PER_SEAT: Final = 100.0

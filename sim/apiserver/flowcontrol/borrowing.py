@@ -34,7 +34,7 @@ class Borrower:
     """One level at the moment of an adjustment, in seats.
 
     nominal: its configured share; minimum: what it does not lend; maximum: nominal plus what it may borrow; peak and
-    smoothed: its demand (flow_demand.py).
+    smoothed: its demand (flowcontrol/demand.py).
     """
 
     nominal: int

@@ -1,7 +1,7 @@
 """API Priority and Fairness: what an API server does with a request before it is served.
 
 A request belongs to a flow (who sends what) and so to a priority level. Each level has seats of its own, borrowed from
-and lent to others every 10 s (flow_borrowing.py), and shares them fairly among its flows (flow_queues.py). A request
+and lent to others every 10 s (flowcontrol/borrowing.py), and shares them fairly among its flows (flowcontrol/queues.py). A request
 that finds no seat waits in a queue, at most a quarter of its timeout, or is answered 429 with a Retry-After.
 
 How a caller drives it, times in whole nanoseconds and never falling:
@@ -26,14 +26,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from sim.apiserver.flow_borrowing import Borrower, current_limits
-from sim.apiserver.flow_demand import DemandStatistics
-from sim.apiserver.flow_fairness import Hand
-from sim.apiserver.flow_hands import flow_hash
-from sim.apiserver.flow_levels import DEFAULT_LEVELS, SERVER_CONCURRENCY, Level, max_seats, seats_of
-from sim.apiserver.flow_queues import QUEUE_WAIT, QueueSet
-from sim.apiserver.flow_request import NEVER, Notices, Request, Sink, State
-from sim.apiserver.flow_work import ONE_SEAT, Work
+from sim.apiserver.flowcontrol.borrowing import Borrower, current_limits
+from sim.apiserver.flowcontrol.demand import DemandStatistics
+from sim.apiserver.flowcontrol.fairness import Hand
+from sim.apiserver.flowcontrol.hands import flow_hash
+from sim.apiserver.flowcontrol.levels import DEFAULT_LEVELS, SERVER_CONCURRENCY, Level, max_seats, seats_of
+from sim.apiserver.flowcontrol.queues import QUEUE_WAIT, QueueSet
+from sim.apiserver.flowcontrol.request import NEVER, Notices, Request, Sink, State
+from sim.apiserver.flowcontrol.work import ONE_SEAT, Work
 from sim.units import SECOND, Nanoseconds
 
 BORROWING_PERIOD: Final[Nanoseconds] = 10 * SECOND
@@ -125,7 +125,7 @@ class FlowControl:
     ) -> Request:
         """A request comes; its state says whether it executes, waits (at most `wait` ns, see `queue_wait`) or is rejected.
 
-        mutating is for MaxInFlight; work: its seats (flow_widths.py); tag: kept for the caller.
+        mutating is for MaxInFlight; work: its seats (flowcontrol/widths.py); tag: kept for the caller.
         """
         if now >= self._next_adjustment:
             self._adjust_until(now)

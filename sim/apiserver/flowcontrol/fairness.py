@@ -19,9 +19,9 @@ from __future__ import annotations
 
 from collections import deque
 
-from sim.apiserver.flow_hands import check_deck, deal
-from sim.apiserver.flow_request import Request
-from sim.apiserver.flow_work import ESTIMATED_SERVICE, NANOSECONDS_PER_TICK, Ticks, Work, ticks
+from sim.apiserver.flowcontrol.hands import check_deck, deal
+from sim.apiserver.flowcontrol.request import Request
+from sim.apiserver.flowcontrol.work import ESTIMATED_SERVICE, NANOSECONDS_PER_TICK, Ticks, Work, ticks
 from sim.units import Nanoseconds
 
 
