@@ -222,7 +222,7 @@ def test_probe_disk_writes_a_profile_that_a_run_takes(
 
 
 def test_conform_names_the_first_difference(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    module = pytest.importorskip("sim.clientgo.conform")
+    module = pytest.importorskip("sim.conform.replay")
     wrong = module.Difference("b.jsonl", 3, 5, "get", "key", "x", "y")
     monkeypatch.setattr(module, "replay", lambda path: wrong if path == "b.jsonl" else None)
     assert main(["conform", "a.jsonl"]) == 0

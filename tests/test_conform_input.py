@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sim.clientgo.conform import replay
+from sim.conform.replay import replay
 from sim.errors import InputError
 
 HEADER: dict[str, Any] = {

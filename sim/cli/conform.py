@@ -20,7 +20,7 @@ def conform(context: click.Context, files: Sequence[str], as_json: bool) -> None
 
     Exit code 1 when an answer differs, 2 when a trace is not understood.
     """
-    from sim.clientgo.conform import replay
+    from sim.conform.replay import replay
 
     rows = []
     refused = False

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from sim.apiserver import conform_flow
-from sim.apiserver.conform_flow import FLOW_MECHANISMS
 from sim.apiserver.flowcontrol import borrowing, control, demand, fairness
 from sim.apiserver.flowcontrol.fairness import FairQueues, Queue
 from sim.apiserver.flowcontrol.hands import deal
@@ -16,7 +14,9 @@ from sim.apiserver.flowcontrol.queues import QueueSet
 from sim.apiserver.flowcontrol.request import Request
 from sim.apiserver.flowcontrol.retry_after import DroppedRequests
 from sim.apiserver.flowcontrol.work import Work
-from sim.clientgo import conform
+from sim.conform import flow as conform_flow
+from sim.conform import replay as conform
+from sim.conform.flow import FLOW_MECHANISMS
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden"
 TRACES = {name: sorted((GOLDEN / name).glob("*.jsonl")) for name in FLOW_MECHANISMS}

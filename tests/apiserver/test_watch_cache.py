@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.apiserver import watch_dispatch, watch_history
-from sim.apiserver.conform_watch import WATCH_MECHANISMS
 from sim.apiserver.watch_cache import WatchCache
 from sim.apiserver.watch_dispatch import MAX_BUDGET, Closed, Dispatcher, TimeBudget, WatcherChannels, channel_size
 from sim.apiserver.watch_history import (
@@ -29,8 +28,9 @@ from sim.apiserver.watch_history import (
     bookmark_passes,
     upper_capacity,
 )
-from sim.clientgo import conform
-from sim.clientgo.conform_mechanisms import Mechanism, Operation
+from sim.conform import replay as conform
+from sim.conform.mechanisms import Mechanism, Operation
+from sim.conform.watch import WATCH_MECHANISMS
 from sim.units import MILLISECOND, MINUTE, SECOND
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden"

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from sim.clientgo import workqueue
-from sim.clientgo.conform import replay
-from sim.clientgo.conform_registry import MECHANISMS
+from sim.conform.registry import MECHANISMS
+from sim.conform.replay import replay
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden"
 TRACES = sorted(path for path in GOLDEN.glob("*/*.jsonl") if "." in path.parent.name)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.clientgo import conform, conform_election, leader_election
+from sim.clientgo import leader_election
 from sim.clientgo.leader_election import (
     Answer,
     Create,
@@ -33,6 +33,8 @@ from sim.clientgo.leader_election import (
     Update,
     Verdict,
 )
+from sim.conform import election as conform_election
+from sim.conform import replay as conform
 from sim.streams import Stream
 from sim.units import MILLISECOND, SECOND
 

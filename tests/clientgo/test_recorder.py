@@ -14,9 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.clientgo import conform, conform_election, recorder
+from sim.clientgo import recorder
 from sim.clientgo.correlator import Event
 from sim.clientgo.recorder import Create, EventBroadcaster, NamingCorrelator, Outcome, Patch, Sleep
+from sim.conform import election as conform_election
+from sim.conform import replay as conform
 from sim.streams import Stream
 from sim.units import HOUR, MILLISECOND, SECOND
 

@@ -12,9 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.clientgo import conform, conform_election, retry, with_retry
+from sim.clientgo import retry, with_retry
 from sim.clientgo.retry import DEFAULT_BACKOFF, DEFAULT_RETRY, OnError, Settings
 from sim.clientgo.with_retry import Broken, Mode, WithRetry
+from sim.conform import election as conform_election
+from sim.conform import replay as conform
 from sim.streams import Stream
 from sim.units import MILLISECOND, SECOND
 

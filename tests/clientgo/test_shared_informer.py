@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from sim.apiserver.objects import ApiObject, EventType
 from sim.clientgo import informer as informer_module
 from sim.clientgo import reflector as reflector_module
-from sim.clientgo.conform import replay
 from sim.clientgo.handlers import INITIAL_RING, HandlerQueue, Notification, ResyncTimes
 from sim.clientgo.informer import SharedInformer
 from sim.clientgo.reflector import ListWatchError, Reflector
+from sim.conform.replay import replay
 from sim.units import MINUTE, SECOND
 
 ADDED, MODIFIED, DELETED = EventType.ADDED, EventType.MODIFIED, EventType.DELETED

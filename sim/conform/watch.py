@@ -7,7 +7,7 @@ initial events: the first's revision, how many, what each costs. `dispatch` hand
 costs it (null: filtered out); `closed` is sorted as the watchers were opened. At the end, what each was `delivered`, and when
 a closed watch `ended`.
 
-The rows have the fields of `Operation` in sim/clientgo/conform_mechanisms.py, as those of conform_flow.py.
+The rows have the fields of `Operation` in mechanisms.py, as those of flow.py.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from sim.apiserver.conform_flow import Answer, Row, Rows, Settings
 from sim.apiserver.watch_dispatch import Dispatcher, TimeBudget, WatcherChannels
 from sim.apiserver.watch_history import BookmarkTimes, Expired, WatchHistory
+from sim.conform.flow import Answer, Row, Rows, Settings
 from sim.units import Nanoseconds
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from sim.apiserver.conform_flow import FLOW_MECHANISMS, Rows, Settings
-from sim.apiserver.conform_watch import WATCH_MECHANISMS
-from sim.clientgo import conform_mechanisms
-from sim.clientgo.conform_election import ELECTION_MECHANISMS
-from sim.clientgo.conform_informer import INFORMER_MECHANISMS
-from sim.clientgo.conform_mechanisms import Config, Mechanism, Operation, Operations
+from sim.conform import mechanisms
+from sim.conform.election import ELECTION_MECHANISMS
+from sim.conform.flow import FLOW_MECHANISMS, Rows, Settings
+from sim.conform.informer import INFORMER_MECHANISMS
+from sim.conform.mechanisms import Config, Mechanism, Operation, Operations
+from sim.conform.watch import WATCH_MECHANISMS
 
 
 def _of_rows(build: Callable[[Settings], Rows]) -> Callable[[Config], Operations]:
@@ -19,7 +19,7 @@ def _of_rows(build: Callable[[Settings], Rows]) -> Callable[[Config], Operations
 
 
 MECHANISMS: Final[Mapping[str, Mechanism]] = {
-    **conform_mechanisms.MECHANISMS,
+    **mechanisms.MECHANISMS,
     **{mechanism.name: mechanism for mechanism in (*ELECTION_MECHANISMS, *INFORMER_MECHANISMS)},
     **{name: Mechanism(name, _of_rows(build)) for name, build in (*FLOW_MECHANISMS.items(), *WATCH_MECHANISMS.items())},
 }

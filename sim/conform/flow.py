@@ -1,6 +1,6 @@
 """Golden traces of API Priority and Fairness: the mechanisms that a trace may name, and their calls.
 
-The rows have the fields of `Operation` in sim/clientgo/conform_mechanisms.py and are turned into them where the registry
+The rows have the fields of `Operation` in mechanisms.py and are turned into them where the registry
 is: that room may know this one, not the other way round. So `Mechanism(name, build)` there is made of each entry here
 with `build = lambda config: {op: Operation(*row) for op, row in FLOW_MECHANISMS[name](config).items()}`.
 

@@ -7,7 +7,7 @@ truncates floats to whole nanoseconds; tokens within 1e-9; gauges in seconds wit
 adds them up in random order; all else exactly.
 
 Whatever the format does not know is refused by name rather than passed over: a trace half understood proves nothing.
-The mechanisms and their calls stand in `conform_mechanisms.py`.
+The mechanisms and their calls stand in `mechanisms.py`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sim.clientgo.conform_mechanisms import Config, Malformed, Mechanism, Operation
-from sim.clientgo.conform_registry import MECHANISMS
+from sim.conform.mechanisms import Config, Malformed, Mechanism, Operation
+from sim.conform.registry import MECHANISMS
 from sim.errors import InputError, nearest
 
 FORMAT: Final = 1

@@ -21,11 +21,11 @@ from itertools import groupby
 from typing import Any, Final
 
 from sim.apiserver.objects import EventType
-from sim.clientgo.conform_mechanisms import Answer, Config, Malformed, Mechanism, Operation, Operations, read_objects
 from sim.clientgo.handlers import HandlerQueue, Listener, Notification
 from sim.clientgo.informer import SharedInformer
 from sim.clientgo.keys import ObjectMeta
 from sim.clientgo.reflector import List, ListWatchError, OpenWatch, Reflector, ReflectorSettings, Sleep
+from sim.conform.mechanisms import Answer, Config, Malformed, Mechanism, Operation, Operations, read_objects
 from sim.units import Nanoseconds
 
 _KINDS: Final = {"added": EventType.ADDED, "modified": EventType.MODIFIED, "deleted": EventType.DELETED}

@@ -17,20 +17,6 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-from sim.clientgo.conform_mechanisms import (
-    Answer,
-    Config,
-    Malformed,
-    Mechanism,
-    Operation,
-    Operations,
-    _event,
-    _flag,
-    _rate,
-    _silent,
-    _text,
-    _whole,
-)
 from sim.clientgo.correlator import (
     DEFAULT_AGGREGATE_INTERVAL,
     DEFAULT_AGGREGATE_MAX_EVENTS,
@@ -63,6 +49,20 @@ from sim.clientgo.recorder import Patch as EventPatch
 from sim.clientgo.recorder import Sleep as RecorderSleep
 from sim.clientgo.retry import OnError, Settings
 from sim.clientgo.with_retry import Broken, Mode, WithRetry
+from sim.conform.mechanisms import (
+    Answer,
+    Config,
+    Malformed,
+    Mechanism,
+    Operation,
+    Operations,
+    _event,
+    _flag,
+    _rate,
+    _silent,
+    _text,
+    _whole,
+)
 from sim.units import SECOND, Nanoseconds
 
 
@@ -340,4 +340,4 @@ ELECTION_MECHANISMS: Final = (
     Mechanism("rest.with_retry", _with_retry),
     Mechanism("events.recorder", _recorder),
 )
-"""For the registry in `conform_mechanisms`."""
+"""For the registry in `registry.py`."""

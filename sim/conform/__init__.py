@@ -1,0 +1,1 @@
+"""Golden traces: what a real library answered, call by call, replayed on our mechanisms."""
