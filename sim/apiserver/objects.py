@@ -76,18 +76,3 @@ class EventType(Enum):
     ADDED = "ADDED"
     MODIFIED = "MODIFIED"
     DELETED = "DELETED"
-
-
-@dataclass(frozen=True, slots=True)
-class WatchEvent:
-    """What a watcher is told: which object changed, how, and its version after that."""
-
-    type: EventType
-    key: ObjectKey
-    resource_version: int
-    content: Content | None = None
-
-    @property
-    def object(self) -> ApiObject:
-        """The object as the event carries it."""
-        return ApiObject(self.key.namespace, self.key.name, self.key.labels, self.resource_version, self.content)

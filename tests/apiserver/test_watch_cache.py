@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.apiserver import watch_dispatch, watch_history
-from sim.apiserver.watch_cache import WatchCache
 from sim.apiserver.watch_dispatch import MAX_BUDGET, Closed, Dispatcher, TimeBudget, WatcherChannels, channel_size
 from sim.apiserver.watch_history import (
     EVENT_WINDOW,
@@ -34,15 +33,6 @@ from sim.conform.watch import WATCH_MECHANISMS
 from sim.units import MILLISECOND, MINUTE, SECOND
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden"
-
-
-def test_learns_when_the_event_arrives_and_forgets() -> None:
-    cache = WatchCache()
-    cache.learn("a", 5, at=10)
-    cache.learn("a", 7, at=20)
-    assert [cache.revision("a", now) for now in (9, 10, 19, 20)] == [5, 5, 5, 7]
-    cache.forget("a")
-    assert cache.revision("a", 20) == 0
 
 
 # History.
