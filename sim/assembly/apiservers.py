@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from sim.apiserver.flowcontrol.control import FlowControl, MaxInFlight
-from sim.apiserver.flowcontrol.levels import DEFAULT_LEVELS
+from sim.apiserver.flowcontrol.levels import DEFAULT_LEVELS, DEFAULT_SCHEMAS
 from sim.apiserver.lease_manager import LeaseManager
 from sim.apiserver.objects import ObjectKey, Version
 from sim.apiserver.server import ApiServer
@@ -62,7 +62,7 @@ class ApiServers:
             to_client, server.rtt_to_etcd // 2 + ground.scenario.etcd.costs.request,
             ground.delays(server.overhead, f"apiserver.{name}.overhead").draw,
             ground.draws(server.admission, f"apiserver.{name}.admission", 4096),
-            per_object=server.per_object, webhooks=self._webhooks,
+            per_object=server.per_object, webhooks=self._webhooks, request_timeout=server.request_timeout,
             outages=sorted(
                 (fault.at, fault.at + fault.for_)
                 for fault in faults if fault.kind == "apiserver_outage" and fault.victim == group
@@ -107,7 +107,8 @@ class ApiServers:
     ) -> RestClient:
         """A client of a process. who: its user; level: the priority level of its requests; qps: None for no limiter of its own."""
         server = gateway or self.next()
-        flow = server.flow_control.flow(level, _SCHEMAS[level], who)
+        schema = _SCHEMAS[level]
+        flow = server.flow_control.flow(level, schema, who if DEFAULT_SCHEMAS[schema].flows_by == "user" else "kube-system")
         return RestClient(server, None if qps is None else TokenBucket(qps, burst), flow)
 
     def exists(self, key: ObjectKey, shape: Shape, writer: int) -> ObjectKey:

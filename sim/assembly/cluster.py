@@ -58,7 +58,8 @@ class Cluster:
         self.leader = Leader(
             env, wal, list(self.followers.values()), self.backend,
             LeaderRules(
-                etcd.quota, etcd.request_timeout, etcd.max_gap, costs.ready, costs.entry, etcd.segment_size, etcd.network.rtt
+                etcd.quota, etcd.request_timeout, etcd.max_gap, costs.ready, costs.entry, etcd.segment_size, etcd.network.rtt,
+                etcd.max_request,
             ),
             len(ground.writers), self._applied, ground.incident,
         )  # fmt: skip

@@ -134,7 +134,7 @@ _FIGURES: Final[dict[Group, tuple[Figure, ...]]] = {
         _counter("controller.requeues", "reconciles", "Reconciles that asked to be requeued, without an error."),
         _counter("controller.restarts", "restarts", "Times that a controller's process ended and was started again."),
         _counter("leader_election.changes", "changes", "Times that another process, or another life of it, took a lease over."),
-        _gauge("leader_election.leaderless_seconds", "seconds", "Time without a leader, of all leases together."),
+        _gauge("leader_election.leaderless_seconds", "seconds", "Time without a leader after the first, of all leases."),
         _gauge("leader_election.two_leaders_seconds", "seconds", "Time with two that both act as leader of one lease."),
         _counter("writes.requests", "requests", "Attempts to write an object by declared writes of controllers and writers."),
         _counter("writes.succeeded", "writes", "Of these: those that succeeded."),

@@ -39,8 +39,8 @@ class Part(Protocol):
 class Leadership:
     """Who leads of several processes that stand for one lease; times in nanoseconds.
 
-    Counts `changes` of the lead, the time `without` a leader and `with_two` or more (a leader that does not know yet that its lease
-    has expired). told: of each change, with its time and a sentence.
+    Counts `changes` of the lead, the time `without` a leader after the first, and `with_two` or more (a leader that does not
+    know yet that its lease has expired). told: of each change, with its time and a sentence.
     """
 
     def __init__(self, name: str, told: Callable[[Nanoseconds, str], None]):
@@ -53,7 +53,7 @@ class Leadership:
 
     def advance(self, now: Nanoseconds) -> None:
         """Count the time up to now."""
-        if not self._leading:
+        if not self._leading and self.changes:
             self.without += now - self._since
         elif len(self._leading) > 1:
             self.with_two += now - self._since

@@ -27,10 +27,15 @@ SHOWN: Final = (
     "etcd.compaction_seconds.count", "etcd.compaction_seconds.p50", "etcd.compaction_seconds.max",
     "etcd.db_bytes_total", "etcd.db_bytes_in_use", "etcd.seconds_to_quota",
     "etcd.proposals_failed", "etcd.leader_changes", "etcd.request_seconds.p99", "apiserver.request_seconds.p99",
-    "apiserver.conflicts", "apiserver.rejected", "watch.lag_seconds.p99", "watch.events_sent",
-    "rest_client.requests", "rest_client.rate_limiter_seconds.p99", "workqueue.depth.max",
+    "apiserver.conflicts", "apiserver.rejected", "apiserver.throttled", "apiserver.seat_wait_seconds.p99",
+    "apiserver.unchanged", "watch.lag_seconds.p99", "watch.events_sent", "watch.relists", "watch.expired",
+    "rest_client.requests", "rest_client.resent", "rest_client.rate_limiter_seconds.p99", "workqueue.depth.max",
     "workqueue.queue_seconds.p99", "workqueue.work_seconds.p99", "workqueue.retries", "workqueue.dropped",
-    "controller.reconciles", "controller.errors", "cache.zero_value_keys",
+    "controller.reconciles", "controller.errors", "controller.terminal_errors", "controller.panics", "controller.requeues",
+    "controller.restarts", "leader_election.changes", "leader_election.leaderless_seconds",
+    "leader_election.two_leaders_seconds", "writes.requests", "writes.succeeded", "writes.unchanged", "writes.conflicts",
+    "writes.given_up", "writes.lost_updates", "events.recorded", "events.skipped", "events.dropped", "events.created",
+    "events.patched", "cache.zero_value_keys",
 )  # fmt: skip
 """What a first look needs; all others stand in the JSON and in the files."""
 _GROUP_TITLES: Final[dict[Group, str]] = {"API": "API server and etcd's clients", "controller": "controllers"}

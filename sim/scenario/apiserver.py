@@ -92,6 +92,11 @@ class ApiServer(Section):
     in_flight: InFlight = field(
         InFlight(), "Limits of requests in flight; with priority and fairness their sum is what the levels share."
     )
+    request_timeout: PositiveDuration = field(
+        60 * SECOND,
+        "Longest time of a request; a quarter of it may pass in a queue for seats, and writes get 34 s at most.",
+        "apiserver: pkg/server/config.go RequestTimeout",
+    )
     watch_cache: WatchCache = field(WatchCache(), "The window of recent events.")
     admission: Distribution = field(distribution(constant=0), "Admission of one write: webhooks and plugins.", "assumed: none")
     watch_lag: Distribution = field(

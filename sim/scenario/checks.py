@@ -13,8 +13,6 @@ from sim.scenario.workloads import Lists, Objects, PodChurn
 if TYPE_CHECKING:
     from sim.scenario.model import Scenario
 
-_MAX_REQUEST = 1_572_864
-"""etcd: embed/config.go DefaultMaxRequestBytes."""
 _SUGGESTED_QUOTA = 8 * 2**30
 """etcd: storage/quota.go MaxQuotaBytes (above it etcd itself warns)."""
 
@@ -101,16 +99,16 @@ def _warnings(scenario: Scenario) -> Iterator[str]:
     if etcd.quota is not None and etcd.quota > _SUGGESTED_QUOTA:
         yield f'etcd.quota: "{format_size(etcd.quota)}" is above the 8GiB that etcd suggests; it warns, too'
     for name, kind in scenario.objects.items():
-        if kind.key_bytes + kind.value_bytes > _MAX_REQUEST:
-            yield _too_large(f"objects.{name}", kind.value_bytes)
+        if kind.key_bytes + kind.value_bytes > etcd.max_request:
+            yield _too_large(f"objects.{name}", kind.value_bytes, etcd.max_request)
     for name, clients in scenario.clients.items():
-        if clients.key_bytes + clients.value_bytes > _MAX_REQUEST:
-            yield _too_large(f"clients.{name}", clients.value_bytes)
+        if clients.key_bytes + clients.value_bytes > etcd.max_request:
+            yield _too_large(f"clients.{name}", clients.value_bytes, etcd.max_request)
     yield from _idle(scenario)
 
 
-def _too_large(path: str, value_bytes: int) -> str:
-    return f'{path}.value_bytes: "{format_size(value_bytes)}" is above what etcd takes in one request (1.5MiB)'
+def _too_large(path: str, value_bytes: int, limit: int) -> str:
+    return f'{path}.value_bytes: "{format_size(value_bytes)}" is above what etcd takes in one request ({format_size(limit)})'
 
 
 def _idle(scenario: Scenario) -> Iterator[str]:

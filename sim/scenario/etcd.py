@@ -170,6 +170,9 @@ class Etcd(Section):
         "Entries between two snapshots; when absent, by version: 100,000, from 3.6 on 10,000.",
         "etcd: server.go DefaultSnapshotCount",
     )
+    max_request: Size = field(
+        1_572_864, "Largest request that etcd takes.", "etcd: embed/config.go DefaultMaxRequestBytes"
+    )
     segment_size: Size = field(64_000_000, "Size at which a WAL segment is closed.", "etcd: storage/wal/wal.go SegmentSizeBytes")
     costs: Costs = field(Costs(), "CPU and lock time that etcd's work takes.")
 

@@ -47,6 +47,15 @@ def controller(**settings: Any) -> Settings:
     return {"x": {"watches": {"apps": None}, "leader_election": False, "reconcile": reconcile, **settings}}
 
 
-def times(run: sim.Run, kind: str, words: str = "") -> list[float]:
-    """When incidents of a kind happened whose sentence has these words, seconds."""
-    return [incident.at_seconds for incident in run.incidents if incident.kind == kind and words in incident.about]
+def times(run: sim.Run, kind: str) -> list[float]:
+    """When incidents of a kind happened, seconds."""
+    return [incident.at_seconds for incident in run.incidents if incident.kind == kind]
+
+
+def leads_lost_and_won(run: sim.Run) -> tuple[list[float], list[float]]:
+    """When somebody stopped leading, and when somebody began to, seconds; the first lead of a lease is no incident."""
+    lost, won = [], []
+    for incident in run.incidents:
+        if incident.kind == "leader_election":
+            (lost if "no longer" in incident.about else won).append(incident.at_seconds)
+    return lost, won

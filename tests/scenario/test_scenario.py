@@ -279,11 +279,11 @@ WARNED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "object": (
         {"objects": {"huge": {"key_bytes": 50, "value_bytes": "2MB"}}},
-        'objects.huge.value_bytes: "2MB" is above what etcd takes in one request (1.5MiB)',
+        'objects.huge.value_bytes: "2MB" is above what etcd takes in one request (1536KiB)',
     ),
     "client": (
         {"clients": {"c": {"clients": 1, "value_bytes": "2MiB"}}},
-        'clients.c.value_bytes: "2MiB" is above what etcd takes in one request (1.5MiB)',
+        'clients.c.value_bytes: "2MiB" is above what etcd takes in one request (1536KiB)',
     ),
     "fault": (
         {"faults": {"f": {"kind": "disk_stall", "target": "members.a", "at": "2h", "for": "1s"}}},
