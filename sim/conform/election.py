@@ -49,20 +49,20 @@ from sim.clientgo.recorder import Patch as EventPatch
 from sim.clientgo.recorder import Sleep as RecorderSleep
 from sim.clientgo.retry import OnError, Settings
 from sim.clientgo.with_retry import Broken, Mode, WithRetry
-from sim.conform.mechanisms import (
+from sim.conform.format import (
     Answer,
     Config,
     Malformed,
     Mechanism,
     Operation,
     Operations,
-    _event,
-    _flag,
-    _rate,
-    _silent,
-    _text,
-    _whole,
+    read_flag,
+    read_rate,
+    read_text,
+    read_whole,
+    silent,
 )
+from sim.conform.mechanisms import read_event
 from sim.units import SECOND, Nanoseconds
 
 
@@ -85,11 +85,11 @@ def _elector(config: Config) -> Operations:
     if config.release < (0, 34):
         raise Malformed("elections are known from v0.34 on: earlier ones renew and release in another way")
     timing = Timing(
-        config.take(_whole, "lease_duration_ns"),
-        config.take(_whole, "renew_deadline_ns"),
-        config.take(_whole, "retry_period_ns"),
-        config.take(_flag, "release_on_cancel", default=False),
-        config.take(_whole, "client_timeout_ns", default=None),
+        config.take(read_whole, "lease_duration_ns"),
+        config.take(read_whole, "renew_deadline_ns"),
+        config.take(read_whole, "retry_period_ns"),
+        config.take(read_flag, "release_on_cancel", default=False),
+        config.take(read_whole, "client_timeout_ns", default=None),
         release_again=config.release >= (0, 37),
     )
     config.finish("lease_duration_ns", "renew_deadline_ns", "retry_period_ns", "release_on_cancel", "client_timeout_ns")
@@ -113,14 +113,14 @@ def _elector(config: Config) -> Operations:
         return _done(now, electors[number], _refused(lambda: electors[number].proceed(now, given[0])))
 
     def known(value: object) -> int:
-        number: int = _whole(value)
+        number: int = read_whole(value)
         if number not in electors:
             raise Malformed(f"elector {number} was not started")
         return number
 
     done = ("do", "until")
     return {
-        "start": Operation(start, (_whole, _text), done, ("do",)),
+        "start": Operation(start, (read_whole, read_text), done, ("do",)),
         "answer": Operation(answer, (known, _lease_answer), done, ("do",)),
         "wake": Operation(wake, (known,), done, ("do",)),
         "cancel": Operation(cancel, (known,), done, ("do",)),
@@ -170,7 +170,7 @@ def _lease_answer(value: object) -> tuple[LeaseAnswer, float | None]:
     verdict = _one_of(Verdict)(given.get("verdict"))
     version, record, draw = (given.get(name) for name in ("rv", "record", "draw"))
     return (
-        LeaseAnswer(verdict, None if version is None else _whole(version), None if record is None else _lease_record(record)),
+        LeaseAnswer(verdict, None if version is None else read_whole(version), None if record is None else _lease_record(record)),
         None if draw is None else _share(draw),
     )
 
@@ -178,17 +178,17 @@ def _lease_answer(value: object) -> tuple[LeaseAnswer, float | None]:
 def _lease_record(value: object) -> LeaseRecord:
     if not isinstance(value, list) or len(value) != 5:
         raise Malformed(f"{value!r} is not [holder, lease seconds, acquire time, renew time, transitions]")
-    times = [None if at is None else _whole(at) for at in value[2:4]]
-    return LeaseRecord(_text(value[0]), _whole(value[1]), times[0], times[1], _whole(value[4]))
+    times = [None if at is None else read_whole(at) for at in value[2:4]]
+    return LeaseRecord(read_text(value[0]), read_whole(value[1]), times[0], times[1], read_whole(value[4]))
 
 
 def _on_conflict(config: Config) -> Operations:
     settings = Settings(
-        config.take(_whole, "steps"),
-        config.take(_whole, "duration_ns"),
-        config.take(_rate, "factor", default=0.0),
-        config.take(_rate, "jitter", default=0.0),
-        config.take(_whole, "cap_ns", default=0),
+        config.take(read_whole, "steps"),
+        config.take(read_whole, "duration_ns"),
+        config.take(read_rate, "factor", default=0.0),
+        config.take(read_rate, "jitter", default=0.0),
+        config.take(read_whole, "cap_ns", default=0),
     )
     config.finish("steps", "duration_ns", "factor", "jitter", "cap_ns")
     drawn = Drawn()
@@ -231,8 +231,8 @@ def _with_retry(config: Config) -> Operations:
         return {"delay_ns": delay, "empty_watch": delay is None and current().ends_as_empty_watch(how)}
 
     return {
-        "request": Operation(_silent(lambda now, made: request(made)), (_request,)),
-        "answered": Operation(answered, (_whole, _retry_after), ("delay_ns",), ("delay_ns",)),
+        "request": Operation(silent(lambda now, made: request(made)), (_request,)),
+        "answered": Operation(answered, (read_whole, _retry_after), ("delay_ns",), ("delay_ns",)),
         "broke": Operation(broke, (_one_of(Broken),), ("delay_ns", "empty_watch"), ("delay_ns",)),
     }
 
@@ -240,8 +240,8 @@ def _with_retry(config: Config) -> Operations:
 def _request(value: object) -> WithRetry:
     given = _object(value, "get", "mode", "streamed_body", "max_retries")
     return WithRetry(
-        _flag(given.get("get", False)), _one_of(Mode)(given.get("mode", "do")), _flag(given.get("streamed_body", False)),
-        _whole(given.get("max_retries", 10)),
+        read_flag(given.get("get", False)), _one_of(Mode)(given.get("mode", "do")), read_flag(given.get("streamed_body", False)),
+        read_whole(given.get("max_retries", 10)),
     )  # fmt: skip
 
 
@@ -249,20 +249,20 @@ def _retry_after(value: object) -> int | None:
     """The header's text as Go reads it: a whole number, or none."""
     if value is None:
         return None
-    text = _text(value)
+    text = read_text(value)
     return int(text) if re.fullmatch(r"[+-]?[0-9]+", text) else None
 
 
 def _recorder(config: Config) -> Operations:
     drawn = Drawn()
-    sleep = config.take(_whole, "sleep_ns", default=SLEEP_DURATION)
+    sleep = config.take(read_whole, "sleep_ns", default=SLEEP_DURATION)
     broadcaster = EventBroadcaster(
         NamingCorrelator(
-            cache_size=config.take(_whole, "lru_cache_size", default=0) or MAX_LRU_CACHE_ENTRIES,
-            burst=config.take(_whole, "burst", default=0) or DEFAULT_SPAM_BURST,
-            qps=config.take(_rate, "qps", default=0.0) or DEFAULT_SPAM_QPS,
-            max_events=config.take(_whole, "max_events", default=0) or DEFAULT_AGGREGATE_MAX_EVENTS,
-            interval=config.take(_whole, "max_interval_seconds", default=0) * SECOND or DEFAULT_AGGREGATE_INTERVAL,
+            cache_size=config.take(read_whole, "lru_cache_size", default=0) or MAX_LRU_CACHE_ENTRIES,
+            burst=config.take(read_whole, "burst", default=0) or DEFAULT_SPAM_BURST,
+            qps=config.take(read_rate, "qps", default=0.0) or DEFAULT_SPAM_QPS,
+            max_events=config.take(read_whole, "max_events", default=0) or DEFAULT_AGGREGATE_MAX_EVENTS,
+            interval=config.take(read_whole, "max_interval_seconds", default=0) * SECOND or DEFAULT_AGGREGATE_INTERVAL,
         ),
         drawn,
         sleep=sleep,
@@ -295,7 +295,7 @@ def _recorder(config: Config) -> Operations:
 
     done = ("do", "until")
     return {
-        "record": Operation(record, (_event,), done, ("do",)),
+        "record": Operation(record, (read_event,), done, ("do",)),
         "answer": Operation(answer, (_sink_answer,), done, ("do",)),
         "wake": Operation(acted, (), done, ("do",)),
     }
@@ -303,7 +303,7 @@ def _recorder(config: Config) -> Operations:
 
 def _sink_answer(value: object) -> tuple[Outcome, int | None, int | None]:
     given = _object(value, "outcome", "count", "slept_ns")
-    numbers = [None if given.get(name) is None else _whole(given[name]) for name in ("count", "slept_ns")]
+    numbers = [None if given.get(name) is None else read_whole(given[name]) for name in ("count", "slept_ns")]
     return _one_of(Outcome)(given.get("outcome")), numbers[0], numbers[1]
 
 
@@ -319,7 +319,7 @@ def _one_of(kind: Callable[[object], Any]) -> Callable[[object], Any]:
 
 
 def _share(value: object) -> float:
-    share: float = _rate(value)
+    share: float = read_rate(value)
     if not 0.0 <= share < 1.0:
         raise Malformed(f"{value!r} is not a uniform in [0, 1)")
     return share

@@ -1,17 +1,13 @@
 """Golden traces of API Priority and Fairness: the mechanisms that a trace may name, and their calls.
 
-The rows have the fields of `Operation` in mechanisms.py and are turned into them where the registry
-is: that room may know this one, not the other way round. So `Mechanism(name, build)` there is made of each entry here
-with `build = lambda config: {op: Operation(*row) for op, row in FLOW_MECHANISMS[name](config).items()}`.
-
 A request in a trace is its number in order of arrival. `changed` lists who was queued and has started or been rejected
 since the call before: [request, at, state], with the Retry-After of a rejected one where the trace has levels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, NamedTuple, Protocol
+from collections.abc import Iterable
+from typing import Final
 
 from sim.apiserver.flowcontrol.control import FlowControl
 from sim.apiserver.flowcontrol.demand import Observed
@@ -22,31 +18,8 @@ from sim.apiserver.flowcontrol.request import Request
 from sim.apiserver.flowcontrol.retry_after import DroppedRequests
 from sim.apiserver.flowcontrol.widths import list_work, list_work_by_count, mutating_work
 from sim.apiserver.flowcontrol.work import Work
+from sim.conform.format import Answer, Config, Mechanism, Operation, Operations, read_flag, read_text, read_whole
 from sim.units import SECOND, Nanoseconds
-
-Answer = dict[str, object]
-
-
-class Row(NamedTuple):
-    """One call: how to make it, a reader for each argument, the fields of its answer and those a trace must have."""
-
-    call: Callable[..., Answer]
-    arguments: tuple[Callable[[object], Any], ...] = ()
-    answers: tuple[str, ...] = ()
-    required: tuple[str, ...] = ()
-
-
-Rows = dict[str, Row]
-
-
-class Settings(Protocol):
-    """A trace's config: `Config` of the registry."""
-
-    def take(self, read: Callable[[object], Any], *names: str, default: object = ...) -> Any:
-        """The setting under one of `names`, read."""
-
-    def finish(self, *allowed: str) -> None:
-        """Refuses a setting that was not taken."""
 
 
 class _Requests:
@@ -66,13 +39,13 @@ class _Requests:
         return self._known[number]
 
 
-def _queueset(config: Settings) -> Rows:
+def _queueset(config: Config) -> Operations:
     queues = QueueSet(
         "level",
-        config.take(_whole, "limit"),
-        config.take(_whole, "queues"),
-        config.take(_whole, "hand_size", default=1),
-        config.take(_whole, "queue_length", default=0),
+        config.take(read_whole, "limit"),
+        config.take(read_whole, "queues"),
+        config.take(read_whole, "hand_size", default=1),
+        config.take(read_whole, "queue_length", default=0),
     )
     config.finish("limit", "queues", "hand_size", "queue_length")
     requests = _Requests()
@@ -112,12 +85,17 @@ def _queueset(config: Settings) -> Rows:
     changes = ("changed", "level")
     sums = ("peak", "seats_seconds", "square_seconds")
     return {
-        "arrive": Row(arrive, (_whole, _text, _whole, _whole, _whole, _whole), ("state", *changes), ("state", *changes)),
-        "finish": Row(finish, (_whole,), changes, changes),
-        "cancel": Row(cancel, (_whole,), changes, changes),
-        "adjust": Row(adjust, (_whole,), (*sums, *changes), (*sums, *changes)),
-        "advance": Row(lambda now: state(queues.advance(now)), (), changes, changes),
-        "queues": Row(busy, (), ("queues",), ("queues",)),
+        "arrive": Operation(
+            arrive,
+            (read_whole, read_text, read_whole, read_whole, read_whole, read_whole),
+            ("state", *changes),
+            ("state", *changes),
+        ),
+        "finish": Operation(finish, (read_whole,), changes, changes),
+        "cancel": Operation(cancel, (read_whole,), changes, changes),
+        "adjust": Operation(adjust, (read_whole,), (*sums, *changes), (*sums, *changes)),
+        "advance": Operation(lambda now: state(queues.advance(now)), (), changes, changes),
+        "queues": Operation(busy, (), ("queues",), ("queues",)),
     }
 
 
@@ -131,8 +109,8 @@ def _sums(observed: Observed) -> Answer:
     }
 
 
-def _flow_control(config: Settings) -> Rows:
-    control = FlowControl(DEFAULT_LEVELS, config.take(_whole, "total"))
+def _flow_control(config: Config) -> Operations:
+    control = FlowControl(DEFAULT_LEVELS, config.take(read_whole, "total"))
     config.finish("total")
     requests = _Requests()
 
@@ -166,38 +144,38 @@ def _flow_control(config: Settings) -> Rows:
         control.advance(now)
         return {"limits": control.limits()}
 
-    arguments = (_whole, _text, _text, _text, _whole, _whole, _whole, _whole)
+    arguments = (read_whole, read_text, read_text, read_text, read_whole, read_whole, read_whole, read_whole)
     answers = ("state", "retry_after_seconds", "changed")
     return {
-        "arrive": Row(arrive, arguments, answers, answers),
-        "finish": Row(finish, (_whole,), ("changed",), ("changed",)),
-        "advance": Row(lambda now: state(control.advance(now)), (), ("changed",), ("changed",)),
-        "limits": Row(limits, (), ("limits",), ("limits",)),
+        "arrive": Operation(arrive, arguments, answers, answers),
+        "finish": Operation(finish, (read_whole,), ("changed",), ("changed",)),
+        "advance": Operation(lambda now: state(control.advance(now)), (), ("changed",), ("changed",)),
+        "limits": Operation(limits, (), ("limits",), ("limits",)),
     }
 
 
-def _shuffle_sharding(config: Settings) -> Rows:
-    deck_size, hand_size = config.take(_whole, "deck_size"), config.take(_whole, "hand_size")
+def _shuffle_sharding(config: Config) -> Operations:
+    deck_size, hand_size = config.take(read_whole, "deck_size"), config.take(read_whole, "hand_size")
     config.finish("deck_size", "hand_size")
 
     def dealt(now: Nanoseconds, hash_value: int) -> Answer:
         return {"hand": list(deal(hash_value, deck_size, hand_size))}
 
-    return {"deal": Row(dealt, (_hash,), ("hand",), ("hand",))}
+    return {"deal": Operation(dealt, (_hash,), ("hand",), ("hand",))}
 
 
-def _dropped_requests(config: Settings) -> Rows:
+def _dropped_requests(config: Config) -> Operations:
     config.finish()
     levels: dict[str, DroppedRequests] = {}
 
     def drop(now: Nanoseconds, level: str) -> Answer:
         return {"retry_after_seconds": levels.setdefault(level, DroppedRequests()).record(now)}
 
-    return {"drop": Row(drop, (_text,), ("retry_after_seconds",), ("retry_after_seconds",))}
+    return {"drop": Operation(drop, (read_text,), ("retry_after_seconds",), ("retry_after_seconds",))}
 
 
-def _work_estimator(config: Settings) -> Rows:
-    by_size = config.take(_flag, "by_size")
+def _work_estimator(config: Config) -> Operations:
+    by_size = config.take(read_flag, "by_size")
     config.finish("by_size")
 
     def listed(
@@ -217,21 +195,15 @@ def _work_estimator(config: Settings) -> Rows:
 
     answers = ("seats", "final_seats", "extra_ns")
     return {
-        "list": Row(listed, (_whole, _whole, _whole, _flag, _flag, _flag, _whole), answers, answers),
-        "mutate": Row(mutated, (_whole, _whole), answers, answers),
+        "list": Operation(
+            listed, (read_whole, read_whole, read_whole, read_flag, read_flag, read_flag, read_whole), answers, answers
+        ),
+        "mutate": Operation(mutated, (read_whole, read_whole), answers, answers),
     }
 
 
 def _estimate(work: Work) -> Answer:
     return {"seats": work.initial_seats, "final_seats": work.final_seats, "extra_ns": work.extra}
-
-
-def _whole(value: object) -> int:
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or not -(2**63) <= value < 2**63:
-        raise ValueError(f"{value!r} is not a whole number of 64 bits")
-    return value
 
 
 def _hash(value: object) -> int:
@@ -240,23 +212,11 @@ def _hash(value: object) -> int:
     return value
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{value!r} is not a text")
-    return value
-
-
-def _flag(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f"{value!r} is neither true nor false")
-    return value
-
-
-FLOW_MECHANISMS: Final[Mapping[str, Callable[[Settings], Rows]]] = {
-    "apiserver.queueset": _queueset,
-    "apiserver.shuffle_sharding": _shuffle_sharding,
-    "apiserver.flow_control": _flow_control,
-    "apiserver.dropped_requests": _dropped_requests,
-    "apiserver.work_estimator": _work_estimator,
-}
+FLOW_MECHANISMS: Final[tuple[Mechanism, ...]] = (
+    Mechanism("apiserver.queueset", _queueset),
+    Mechanism("apiserver.shuffle_sharding", _shuffle_sharding),
+    Mechanism("apiserver.flow_control", _flow_control),
+    Mechanism("apiserver.dropped_requests", _dropped_requests),
+    Mechanism("apiserver.work_estimator", _work_estimator),
+)
 """What builds the calls of each mechanism from its config. Raises ValueError for a config that cannot be."""

@@ -25,7 +25,19 @@ from sim.clientgo.handlers import HandlerQueue, Listener, Notification
 from sim.clientgo.informer import SharedInformer
 from sim.clientgo.keys import ObjectMeta
 from sim.clientgo.reflector import List, ListWatchError, OpenWatch, Reflector, ReflectorSettings, Sleep
-from sim.conform.mechanisms import Answer, Config, Malformed, Mechanism, Operation, Operations, read_objects
+from sim.conform.format import (
+    Answer,
+    Config,
+    Malformed,
+    Mechanism,
+    Operation,
+    Operations,
+    read_flag,
+    read_object,
+    read_objects,
+    read_text,
+    read_whole,
+)
 from sim.units import Nanoseconds
 
 _KINDS: Final = {"added": EventType.ADDED, "modified": EventType.MODIFIED, "deleted": EventType.DELETED}
@@ -106,11 +118,11 @@ class _ReplayedReflector:
 
         return {
             "start": self.call(lambda now: None),
-            "listed": self.call(listed, (_version, read_objects, _text)),
+            "listed": self.call(listed, (_version, read_objects, read_text)),
             "list_failed": self.call(reflector.list_failed, (_error,)),
             "watch_opened": self.call(reflector.watch_opened),
-            "event": self.call(event, (_kind, _object)),
-            "bookmark": self.call(reflector.bookmark, (_version, _flag)),
+            "event": self.call(event, (_kind, read_object)),
+            "bookmark": self.call(reflector.bookmark, (_version, read_flag)),
             "watch_closed": self.call(reflector.watch_closed),
             "watch_failed": self.call(reflector.watch_failed, (_error,)),
         }
@@ -129,16 +141,16 @@ class _ReplayedReflector:
 
 def _reflector(config: Config) -> Operations:
     settings = ReflectorSettings.of(config.release)
-    watch_list = config.take(_flag, "watch_list", default=settings.watch_list)
+    watch_list = config.take(read_flag, "watch_list", default=settings.watch_list)
     settings = ReflectorSettings(
         watch_list,
         settings.falls_back_on_any_error,
         settings.backoff_resets_when_idle,
         settings.own_watch_backoff,
-        config.take(_whole, "min_watch_timeout_ns", default=0),
-        config.take(_whole, "page_size", default=0),
-        config.take(_whole, "internal_error_retry_ns", default=0),
-        config.take(_whole, "resync_ns", default=0),
+        config.take(read_whole, "min_watch_timeout_ns", default=0),
+        config.take(read_whole, "page_size", default=0),
+        config.take(read_whole, "internal_error_retry_ns", default=0),
+        config.take(read_whole, "resync_ns", default=0),
     )
     config.finish("watch_list", "min_watch_timeout_ns", "page_size", "internal_error_retry_ns", "resync_ns")
     return _ReplayedReflector(settings).operations()
@@ -174,11 +186,11 @@ class _ReplayedInformer:
 
     def operations(self) -> Operations:
         return {
-            "add_listener": self._call(self._add_listener, (_text, _period)),
-            "remove_listener": self._call(self._remove_listener, (_text,)),
+            "add_listener": self._call(self._add_listener, (read_text, _period)),
+            "remove_listener": self._call(self._remove_listener, (read_text,)),
             "start": self._call(self._start),
             "list": self._call(self._list, (read_objects,)),
-            "event": self._call(lambda now, kind, item: self._informer.event(kind, item), (_kind, _object)),
+            "event": self._call(lambda now, kind, item: self._informer.event(kind, item), (_kind, read_object)),
             "broken": self._call(self._broken),
             "tick": self._call(lambda now: None),
             "check_period": Operation(lambda now: {"ns": self._informer.start()}, (), ("ns",), ("ns",)),
@@ -227,7 +239,7 @@ class _ReplayedInformer:
 
 
 def _shared_informer(config: Config) -> Operations:
-    fifo, resync = config.take(_text, "fifo", default="real"), config.take(_whole, "resync_ns", default=0)
+    fifo, resync = config.take(read_text, "fifo", default="real"), config.take(read_whole, "resync_ns", default=0)
     config.finish("fifo", "resync_ns")
     return _ReplayedInformer(fifo, resync).operations()
 
@@ -271,8 +283,8 @@ def _listener(config: Config) -> Operations:
         return {"at_ns": done[i]}
 
     return {
-        "offer": Operation(offer, (_whole,), ("ring", "capacity"), ("ring", "capacity")),
-        "handled": Operation(handled, (_whole,), ("at_ns",), ("at_ns",)),
+        "offer": Operation(offer, (read_whole,), ("ring", "capacity"), ("ring", "capacity")),
+        "handled": Operation(handled, (read_whole,), ("at_ns",), ("at_ns",)),
     }
 
 
@@ -291,26 +303,8 @@ def _version_text(version: int | None) -> str:
     return "" if version is None else str(version)
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise Malformed(f"{value!r} is not a text")
-    return value
-
-
-def _flag(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise Malformed(f"{value!r} is neither true nor false")
-    return value
-
-
-def _whole(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise Malformed(f"{value!r} is not a whole number")
-    return value
-
-
 def _period(value: object) -> int | None:
-    return None if value is None else _whole(value)
+    return None if value is None else read_whole(value)
 
 
 def _draws(value: object) -> list[float]:
@@ -335,10 +329,6 @@ def _error(value: object) -> ListWatchError:
     if not isinstance(value, str) or value not in ListWatchError.__members__:
         raise Malformed(f"{value!r} is not an error; allowed: {', '.join(ListWatchError.__members__)}")
     return ListWatchError[value]
-
-
-def _object(value: object) -> ObjectMeta:
-    return read_objects([value])[0]
 
 
 INFORMER_MECHANISMS: Final[tuple[Mechanism, ...]] = (

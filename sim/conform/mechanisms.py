@@ -1,4 +1,4 @@
-"""The mechanisms that golden traces know, and their calls: one function a mechanism that builds its table of operations.
+"""Golden traces of limiters, queues, caches, Events and backoffs: one function a mechanism that builds its table of operations.
 
 An operation says what its arguments are (so that a malformed one is refused with a reason), which fields it answers
 and must answer, and how to make the same call here. Queues are brought up to the time of a call first, as the
@@ -7,10 +7,8 @@ library's own timers would.
 
 from __future__ import annotations
 
-import re
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import partial
 from itertools import count
 from typing import Any, Final
@@ -46,94 +44,32 @@ from sim.clientgo.rate_limiting import RateLimitingQueue
 from sim.clientgo.real_fifo import RealFIFO
 from sim.clientgo.store import Store
 from sim.clientgo.workqueue import Queue
+from sim.conform.format import (
+    Answer,
+    Config,
+    Malformed,
+    Mechanism,
+    Operation,
+    Operations,
+    read_config,
+    read_configs,
+    read_fields,
+    read_flag,
+    read_flag_or_false,
+    read_object,
+    read_objects,
+    read_rate,
+    read_text,
+    read_whole,
+    read_whole_or_0,
+    silent,
+)
 from sim.ratelimit.bucket import Reservation, bucket_for
 from sim.units import SECOND, Nanoseconds
 
-Answer = dict[str, object]
-
-
-class Malformed(ValueError):
-    """An argument or a setting that does not fit; the message says what would."""
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One call: a reader for each argument, how to make it (`call(now, *arguments)`), and the fields of its answer."""
-
-    call: Callable[..., Answer]
-    arguments: tuple[Callable[[object], Any], ...] = ()
-    answers: tuple[str, ...] = ()
-    required: tuple[str, ...] = ()
-    optional: int = 0
-    prepare: Callable[[Answer], None] = lambda out: None
-
-    def read(self, args: list[object]) -> list[Any]:
-        """The arguments as the call wants them; a list of objects may also be given flat. Raises Malformed."""
-        if self.arguments == (read_objects,) and (len(args) != 1 or isinstance(args[0], dict)):
-            args = [args]
-        missing = len(self.arguments) - len(args)
-        if not 0 <= missing <= self.optional:
-            raise Malformed(f"takes {len(self.arguments)} arguments, not {len(args)}")
-        args = [*args, *[None] * missing]
-        return [read(value) for read, value in zip(self.arguments, args, strict=True)]
-
-
-Operations = dict[str, Operation]
-
-
-class Config:
-    """A trace's settings by name; spelling is forgiven (`base_ns` and `BaseNs` are one), unknown names are not.
-
-    release: major and minor version of the library, where its behaviour has changed.
-    """
-
-    def __init__(self, settings: Mapping[str, object], release: tuple[int, int] = (0, 0)):
-        self.release = release
-        self._settings = {_plain(name): value for name, value in settings.items()}
-        self._names = {_plain(name): name for name in settings}
-
-    def take(self, read: Callable[[object], Any], *names: str, default: object = ...) -> Any:
-        """The setting under one of `names`, read. Raises Malformed if it is missing without a default."""
-        for name in names:
-            if _plain(name) in self._settings:
-                return read(self._settings.pop(_plain(name)))
-        if default is ...:
-            raise Malformed(f'"{names[0]}" is missing')
-        return default
-
-    def has(self, name: str) -> bool:
-        """Whether there is such a setting."""
-        return _plain(name) in self._settings
-
-    def finish(self, *allowed: str) -> None:
-        """Raises Malformed if a setting was not taken."""
-        for plain in self._settings:
-            raise Malformed(f'unknown setting "{self._names[plain]}"; allowed: {", ".join(allowed) or "none"}')
-
-    def with_setting(self, name: str, value: object) -> Config:
-        """The same settings with one of them put in."""
-        changed = self.copy()
-        changed._settings[_plain(name)] = value
-        changed._names[_plain(name)] = name
-        return changed
-
-    def copy(self) -> Config:
-        """The same settings once more, none taken."""
-        return Config({self._names[plain]: value for plain, value in self._settings.items()}, self.release)
-
-
-@dataclass(frozen=True, slots=True)
-class Mechanism:
-    """One row of the table of golden traces."""
-
-    name: str
-    build: Callable[[Config], Operations]
-    readings: Callable[[Config], list[Config]] = field(default=lambda config: [config])
-    """The ways in which a config may be meant, usually one."""
-
 
 def _bucket(config: Config) -> Operations:
-    rate, burst = config.take(_rate, "rate", "qps", "limit"), config.take(_whole, "burst")
+    rate, burst = config.take(read_rate, "rate", "qps", "limit"), config.take(read_whole, "burst")
     config.finish("rate", "burst")
     make = bucket_for(config.release)
     bucket = make(rate, burst)
@@ -176,41 +112,41 @@ def _bucket(config: Config) -> Operations:
     reserved = ("ok", "delay_ns")
     return {
         "allow": Operation(lambda now: allow_n(now, 1), (), ("ok",), ("ok",)),
-        "allow_n": Operation(allow_n, (_whole,), ("ok",), ("ok",)),
+        "allow_n": Operation(allow_n, (read_whole,), ("ok",), ("ok",)),
         "reserve": Operation(reserve, (), reserved, ("ok",)),
-        "reserve_n": Operation(reserve_n, (_whole,), reserved, ("ok",)),
-        "cancel": Operation(cancel, (_whole,)),
+        "reserve_n": Operation(reserve_n, (read_whole,), reserved, ("ok",)),
+        "cancel": Operation(cancel, (read_whole,)),
         "tokens": Operation(tokens, (), ("tokens",), ("tokens",)),
-        "set_rate": Operation(set_rate, (_rate,)),
-        "set_burst": Operation(set_burst, (_whole,)),
+        "set_rate": Operation(set_rate, (read_rate,)),
+        "set_burst": Operation(set_burst, (read_whole,)),
     }
 
 
 def _limiter(config: Config, kind: str | None = None) -> RateLimiter:
     """The limiter that `config` describes; `kind` where the mechanism says it, else the config's own."""
-    named = config.take(_text, "kind", default=kind)
+    named = config.take(read_text, "kind", default=kind)
     match named.removeprefix("limiter.") if named else None:
         case "exponential":
             made: RateLimiter = ItemExponentialFailure(
-                config.take(_whole, "base_ns", "base_delay_ns"), config.take(_whole, "max_ns", "max_delay_ns")
+                config.take(read_whole, "base_ns", "base_delay_ns"), config.take(read_whole, "max_ns", "max_delay_ns")
             )
             config.finish("base_ns", "max_ns")
         case "fast_slow":
             made = ItemFastSlow(
-                config.take(_whole, "fast_ns", "fast_delay_ns"),
-                config.take(_whole, "slow_ns", "slow_delay_ns"),
-                config.take(_whole, "max_fast_attempts", "attempts"),
+                config.take(read_whole, "fast_ns", "fast_delay_ns"),
+                config.take(read_whole, "slow_ns", "slow_delay_ns"),
+                config.take(read_whole, "max_fast_attempts", "attempts"),
             )
             config.finish("fast_ns", "slow_ns", "max_fast_attempts")
         case "bucket":
-            made = Bucket(config.take(_rate, "rate", "qps", "limit"), config.take(_whole, "burst"))
+            made = Bucket(config.take(read_rate, "rate", "qps", "limit"), config.take(read_whole, "burst"))
             config.finish("rate", "burst")
         case "max_of":
-            made = MaxOf(*(_limiter(member) for member in config.take(_configs, "limiters")))
+            made = MaxOf(*(_limiter(member) for member in config.take(read_configs, "limiters")))
             config.finish("limiters")
         case "with_max_wait":
-            inner = _limiter(config.take(_config, "limiter"))
-            made = WithMaxWait(inner, config.take(_whole, "max_ns", "max_wait_ns", "max_delay_ns"))
+            inner = _limiter(config.take(read_config, "limiter"))
+            made = WithMaxWait(inner, config.take(read_whole, "max_ns", "max_wait_ns", "max_delay_ns"))
             config.finish("limiter", "max_ns")
         case None:
             raise Malformed(f'"kind" is missing; allowed: {", ".join(_LIMITER_KINDS)}')
@@ -223,22 +159,22 @@ def _limiter_operations(kind: str) -> Callable[[Config], Operations]:
     def build(config: Config) -> Operations:
         limiter = _limiter(config, kind)
         return {
-            "when": Operation(lambda now, key: {"delay_ns": limiter.when(now, key)}, (_text,), ("delay_ns",), ("delay_ns",)),
-            "forget": Operation(_silent(lambda now, key: limiter.forget(key)), (_text,)),
-            "num_requeues": Operation(lambda now, key: {"n": limiter.num_requeues(key)}, (_text,), ("n",), ("n",)),
+            "when": Operation(lambda now, key: {"delay_ns": limiter.when(now, key)}, (read_text,), ("delay_ns",), ("delay_ns",)),
+            "forget": Operation(silent(lambda now, key: limiter.forget(key)), (read_text,)),
+            "num_requeues": Operation(lambda now, key: {"n": limiter.num_requeues(key)}, (read_text,), ("n",), ("n",)),
         }
 
     return build
 
 
 def _queue(config: Config) -> Operations:
-    config.take(_text, "name", default="")
+    config.take(read_text, "name", default="")
     config.finish()
     return _queue_operations(Queue())
 
 
 def _delaying(config: Config) -> Operations:
-    config.take(_text, "name", default="")
+    config.take(read_text, "name", default="")
     config.finish()
     return _queue_operations(DelayingQueue())
 
@@ -253,10 +189,10 @@ def _priority(config: Config) -> Operations:
 
 
 def _queue_limiter(config: Config, default: RateLimiter) -> RateLimiter:
-    config.take(_text, "name", default="")
+    config.take(read_text, "name", default="")
     if config.has("kind"):
         return _limiter(config)
-    described = config.take(_config, "limiter", default=None)
+    described = config.take(read_config, "limiter", default=None)
     config.finish("limiter")
     return default if described is None else _limiter(described)
 
@@ -297,26 +233,24 @@ def _queue_operations(queue: Queue | PriorityQueue) -> Operations:
         }
 
     operations = {
-        "add": operation(queue.add, (_text,)),
+        "add": operation(queue.add, (read_text,)),
         "get": operation(get, (), ("key", "shutdown", "priority")),
-        "done": operation(queue.done, (_text,)),
+        "done": operation(queue.done, (read_text,)),
         "shut_down": operation(queue.shut_down),
         "shut_down_with_drain": operation(queue.shut_down_with_drain),
-        "advance": operation(lambda now, passed: None, (_whole_or_0,), optional=1),
-        "metrics": operation(
-            metrics, (), ("depth", "adds", "retries", "unfinished_seconds", "longest_running_seconds")
-        ),
+        "advance": operation(lambda now, passed: None, (read_whole_or_0,), optional=1),
+        "metrics": operation(metrics, (), ("depth", "adds", "retries", "unfinished_seconds", "longest_running_seconds")),
     }
     if isinstance(queue, DelayingQueue | PriorityQueue):
-        operations["add_after"] = operation(queue.add_after, (_text, _whole))
+        operations["add_after"] = operation(queue.add_after, (read_text, read_whole))
     if isinstance(queue, RateLimitingQueue | PriorityQueue):
-        operations["add_rate_limited"] = operation(queue.add_rate_limited, (_text,))
-        operations["forget"] = operation(lambda now, key: queue.forget(key), (_text,))
-        operations["num_requeues"] = operation(lambda now, key: {"n": queue.num_requeues(key)}, (_text,), ("n",))
+        operations["add_rate_limited"] = operation(queue.add_rate_limited, (read_text,))
+        operations["forget"] = operation(lambda now, key: queue.forget(key), (read_text,))
+        operations["num_requeues"] = operation(lambda now, key: {"n": queue.num_requeues(key)}, (read_text,), ("n",))
     if isinstance(queue, PriorityQueue):
         operations["add_opts"] = operation(
             lambda now, key, after, priority, limited: queue.add_with_opts(now, key, after, limited, priority),
-            (_text, _whole_or_0, _whole_or_0, _flag_or_false),
+            (read_text, read_whole_or_0, read_whole_or_0, read_flag_or_false),
             optional=3,
         )
     return operations
@@ -324,7 +258,7 @@ def _queue_operations(queue: Queue | PriorityQueue) -> Operations:
 
 def _key(config: Config) -> Operations:
     config.finish()
-    return {"key": Operation(lambda now, obj: {"key": meta_namespace_key(obj)}, (_object,), ("key",), ("key",))}
+    return {"key": Operation(lambda now, obj: {"key": meta_namespace_key(obj)}, (read_object,), ("key",), ("key",))}
 
 
 def _store(config: Config) -> Operations:
@@ -343,29 +277,27 @@ def _store(config: Config) -> Operations:
         return Operation(changed, (argument,), ("len",))
 
     return {
-        "add": change(store.add, _object),
-        "update": change(store.update, _object),
-        "delete": change(store.delete, _object),
+        "add": change(store.add, read_object),
+        "update": change(store.update, read_object),
+        "delete": change(store.delete, read_object),
         "replace": change(store.replace, read_objects),
-        "get": Operation(get, (_text,), ("obj", "len"), ("obj",)),
-        "list_keys": Operation(
-            lambda now: {"keys": sorted(store.list_keys()), "len": len(store)}, (), ("keys", "len"), ("keys",)
-        ),
+        "get": Operation(get, (read_text,), ("obj", "len"), ("obj",)),
+        "list_keys": Operation(lambda now: {"keys": sorted(store.list_keys()), "len": len(store)}, (), ("keys", "len"), ("keys",)),
     }
 
 
 def _delta_fifo(config: Config) -> Operations:
     known = _known(config.take(read_objects, "known", default=[]))
-    live = config.take(_flag, "live", default=False)
-    emit_replaced = config.take(_flag, "emit_replaced", "emit_delta_type_replaced", default=False)
+    live = config.take(read_flag, "live", default=False)
+    emit_replaced = config.take(read_flag, "emit_replaced", "emit_delta_type_replaced", default=False)
     config.finish("known", "emit_replaced")
     return _fifo_operations(DeltaFIFO(known, emit_delta_type_replaced=emit_replaced), known if live else None)
 
 
 def _real_fifo(config: Config) -> Operations:
     known = _known(config.take(read_objects, "known", default=[]))
-    live = config.take(_flag, "live", default=False)
-    config.take(_flag, "emit_replaced", "emit_delta_type_replaced", default=True)  # it always says Replaced
+    live = config.take(read_flag, "live", default=False)
+    config.take(read_flag, "emit_replaced", "emit_delta_type_replaced", default=True)  # it always says Replaced
     config.finish("known", "emit_replaced")
     return _fifo_operations(RealFIFO(known), known if live else None)
 
@@ -426,9 +358,9 @@ def _fifo_operations(fifo: DeltaFIFO | RealFIFO, live: Store | None) -> Operatio
         return {"key": popped.key, "deltas": _told(popped), "len": len(fifo)}
 
     operations = {
-        "add": change(partial(noted, fifo.add), _object),
-        "update": change(partial(noted, fifo.update), _object),
-        "delete": change(partial(noted, fifo.delete), _object),
+        "add": change(partial(noted, fifo.add), read_object),
+        "update": change(partial(noted, fifo.update), read_object),
+        "delete": change(partial(noted, fifo.delete), read_object),
         "replace": change(partial(from_indexer, fifo.replace), read_objects),
         "resync": change(partial(from_indexer, fifo.resync)),
         "pop": Operation(pop, (), ("key", "deltas", "len"), ("key",), prepare=as_recorded),
@@ -457,12 +389,12 @@ def _told(popped: Popped) -> list[Answer]:
 
 def _correlator(config: Config) -> Operations:
     correlator = EventCorrelator(
-        burst=config.take(_whole, "burst", "burst_size", "spam_burst", default=0) or DEFAULT_SPAM_BURST,
-        qps=config.take(_rate, "qps", "spam_qps", "rate", default=0.0) or DEFAULT_SPAM_QPS,
-        max_events=config.take(_whole, "max_events", "aggregate_max_events", default=0) or DEFAULT_AGGREGATE_MAX_EVENTS,
-        interval=config.take(_whole, "max_interval_seconds", "max_interval_in_seconds", "interval_seconds", default=0) * SECOND
+        burst=config.take(read_whole, "burst", "burst_size", "spam_burst", default=0) or DEFAULT_SPAM_BURST,
+        qps=config.take(read_rate, "qps", "spam_qps", "rate", default=0.0) or DEFAULT_SPAM_QPS,
+        max_events=config.take(read_whole, "max_events", "aggregate_max_events", default=0) or DEFAULT_AGGREGATE_MAX_EVENTS,
+        interval=config.take(read_whole, "max_interval_seconds", "max_interval_in_seconds", "interval_seconds", default=0) * SECOND
         or DEFAULT_AGGREGATE_INTERVAL,
-        cache_size=config.take(_whole, "lru_cache_size", "cache_size", default=0) or MAX_LRU_CACHE_ENTRIES,
+        cache_size=config.take(read_whole, "lru_cache_size", "cache_size", default=0) or MAX_LRU_CACHE_ENTRIES,
         spam_by_type=config.release >= (0, 32),
     )
     config.finish("burst", "qps", "max_events", "max_interval_seconds", "lru_cache_size")
@@ -473,13 +405,13 @@ def _correlator(config: Config) -> Operations:
             return {"skip": True, "count": 0, "message": ""}
         return {"skip": False, "count": result.event.count, "message": result.event.message}
 
-    return {"correlate": Operation(correlate, (_event,), ("skip", "count", "message"), ("skip", "count", "message"))}
+    return {"correlate": Operation(correlate, (read_event,), ("skip", "count", "message"), ("skip", "count", "message"))}
 
 
 def _backoff(config: Config) -> Operations:
-    duration, factor = config.take(_whole, "duration_ns"), config.take(_rate, "factor", default=0.0)
-    steps, cap = config.take(_whole, "steps", default=0), config.take(_whole, "cap_ns", default=0)
-    if config.take(_rate, "jitter", default=0.0) != 0.0:
+    duration, factor = config.take(read_whole, "duration_ns"), config.take(read_rate, "factor", default=0.0)
+    steps, cap = config.take(read_whole, "steps", default=0), config.take(read_whole, "cap_ns", default=0)
+    if config.take(read_rate, "jitter", default=0.0) != 0.0:
         raise Malformed("jitter is drawn at random; allowed: 0")
     config.finish("duration_ns", "factor", "steps", "cap_ns")
     backoff = Backoff(duration, factor, 0.0, steps, cap)
@@ -497,129 +429,43 @@ def _backoff(config: Config) -> Operations:
 def _backoff_manager(config: Config) -> Operations:
     manager = ExponentialBackoffManager(
         0,
-        config.take(_whole, "initial_ns"),
-        config.take(_whole, "max_ns"),
-        config.take(_whole, "reset_ns"),
-        config.take(_rate, "factor"),
+        config.take(read_whole, "initial_ns"),
+        config.take(read_whole, "max_ns"),
+        config.take(read_whole, "reset_ns"),
+        config.take(read_rate, "factor"),
         0.0,
     )
     config.finish("initial_ns", "max_ns", "reset_ns", "factor")
     return {"next": Operation(lambda now: {"delay_ns": manager.next(now)}, (), ("delay_ns",), ("delay_ns",))}
 
 
-def _silent(call: Callable[..., None]) -> Callable[..., Answer]:
-    def called(*values: object) -> Answer:
-        call(*values)
-        return {}
-
-    return called
-
-
-def _plain(name: str) -> str:
-    bare = re.sub(r"[^a-z0-9]", "", name.lower())
-    return bare.removesuffix("ns") or bare
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise Malformed(f"{value!r} is not a text")
-    return value
-
-
-def _flag(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise Malformed(f"{value!r} is neither true nor false")
-    return value
-
-
-def _whole(value: object) -> int:
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or not -(2**63) <= value < 2**63:
-        raise Malformed(f"{value!r} is not a whole number of 64 bits")
-    return value
-
-
-def _whole_or_0(value: object) -> int:
-    return 0 if value is None else _whole(value)
-
-
-def _flag_or_false(value: object) -> bool:
-    return value is not None and _flag(value)
-
-
-def _rate(value: object) -> float:
-    if value in ("inf", "Inf", "+Inf"):
-        return float("inf")
-    if not isinstance(value, int | float) or isinstance(value, bool) or value != value:
-        raise Malformed(f'{value!r} is neither a number nor "inf"')
-    return float(value)
-
-
-def _config(value: object) -> Config:
-    if not isinstance(value, dict):
-        raise Malformed(f"{value!r} is not an object")
-    return Config(value)
-
-
-def _configs(value: object) -> list[Config]:
-    if not isinstance(value, list):
-        raise Malformed(f"{value!r} is not a list")
-    return [_config(member) for member in value]
-
-
-def _object(value: object) -> ObjectMeta:
-    fields = _fields(value, ("ns", "name", "uid", "rv"))
-    return ObjectMeta(fields["ns"], fields["name"], fields["uid"], fields["rv"])
-
-
-def read_objects(value: object) -> list[ObjectMeta]:
-    """A list of objects. Raises Malformed."""
-    if not isinstance(value, list):
-        raise Malformed(f"{value!r} is not a list of objects")
-    return [_object(member) for member in value]
-
-
 def _written(obj: ObjectMeta) -> Answer:
     return {"ns": obj.namespace, "name": obj.name, "uid": obj.uid, "rv": obj.resource_version}
 
 
-def _event(value: object) -> Event:
-    fields = _fields(value, ("source", "kind", "ns", "name", "reason", "message", "type"))
+def read_event(value: object) -> Event:
+    """A Kubernetes Event. Raises Malformed."""
+    fields = read_fields(value, ("source", "kind", "ns", "name", "reason", "message", "type"))
     return Event(
         fields["source"], fields["kind"], fields["ns"], fields["name"], fields["reason"], fields["message"], fields["type"]
     )
 
 
-def _fields(value: object, allowed: tuple[str, ...]) -> dict[str, str]:
-    if not isinstance(value, dict):
-        raise Malformed(f"{value!r} is not an object {{{', '.join(allowed)}}}")
-    for name, text in value.items():
-        if name not in allowed:
-            raise Malformed(f'unknown field "{name}"; allowed: {", ".join(allowed)}')
-        if not isinstance(text, str):
-            raise Malformed(f"{name} is {text!r}, not a text")
-    return {name: value.get(name, "") for name in allowed}
-
-
 _LIMITER_KINDS: Final = ("exponential", "fast_slow", "bucket", "max_of", "with_max_wait")
 
-MECHANISMS: Final[Mapping[str, Mechanism]] = {
-    mechanism.name: mechanism
-    for mechanism in (
-        Mechanism("ratelimit.bucket", _bucket),
-        *(Mechanism(f"limiter.{kind}", _limiter_operations(kind)) for kind in _LIMITER_KINDS),
-        Mechanism("workqueue.queue", _queue),
-        Mechanism("workqueue.delaying", _delaying),
-        Mechanism("workqueue.rate_limiting", _rate_limiting),
-        Mechanism("workqueue.priority", _priority),
-        Mechanism("cache.key", _key),
-        Mechanism("cache.store", _store),
-        Mechanism("cache.delta_fifo", _delta_fifo, _readings_of_known),
-        Mechanism("cache.real_fifo", _real_fifo, _readings_of_known),
-        Mechanism("events.correlator", _correlator),
-        Mechanism("wait.backoff", _backoff),
-        Mechanism("wait.backoff_manager", _backoff_manager),
-    )
-}
-"""Every mechanism a trace may name."""
+CLIENT_MECHANISMS: Final[tuple[Mechanism, ...]] = (
+    Mechanism("ratelimit.bucket", _bucket),
+    *(Mechanism(f"limiter.{kind}", _limiter_operations(kind)) for kind in _LIMITER_KINDS),
+    Mechanism("workqueue.queue", _queue),
+    Mechanism("workqueue.delaying", _delaying),
+    Mechanism("workqueue.rate_limiting", _rate_limiting),
+    Mechanism("workqueue.priority", _priority),
+    Mechanism("cache.key", _key),
+    Mechanism("cache.store", _store),
+    Mechanism("cache.delta_fifo", _delta_fifo, _readings_of_known),
+    Mechanism("cache.real_fifo", _real_fifo, _readings_of_known),
+    Mechanism("events.correlator", _correlator),
+    Mechanism("wait.backoff", _backoff),
+    Mechanism("wait.backoff_manager", _backoff_manager),
+)
+"""Limiters, queues, caches, Events, backoffs."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sim.conform.mechanisms import Config, Malformed, Mechanism, Operation
+from sim.conform.format import Config, Malformed, Mechanism, Operation
 from sim.conform.registry import MECHANISMS
 from sim.errors import InputError, nearest
 
@@ -184,9 +184,7 @@ def _read_header(path: str, first: tuple[int, str] | None) -> tuple[Mechanism, l
     name = header["mechanism"]
     if not isinstance(name, str) or name not in MECHANISMS:
         hint = nearest(str(name), MECHANISMS)
-        raise InputError(
-            f"{path}:{number}: mechanism is {json.dumps(name)}; allowed: {', '.join(sorted(MECHANISMS))}{hint}"
-        )
+        raise InputError(f"{path}:{number}: mechanism is {json.dumps(name)}; allowed: {', '.join(sorted(MECHANISMS))}{hint}")
     release = _release(path, number, header["library"], header["version"])
     mechanism = MECHANISMS[name]
     config = header.get("config")

@@ -6,23 +6,20 @@ the calls of TimeBudget and BookmarkTimes. `apiserver.watch_dispatch`. `open` is
 initial events: the first's revision, how many, what each costs. `dispatch` hands a revision to each watcher with what it
 costs it (null: filtered out); `closed` is sorted as the watchers were opened. At the end, what each was `delivered`, and when
 a closed watch `ended`.
-
-The rows have the fields of `Operation` in mechanisms.py, as those of flow.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
 from sim.apiserver.watch_dispatch import Dispatcher, TimeBudget, WatcherChannels
 from sim.apiserver.watch_history import BookmarkTimes, Expired, WatchHistory
-from sim.conform.flow import Answer, Row, Rows, Settings
+from sim.conform.format import Answer, Config, Mechanism, Operation, Operations, read_flag, read_text, read_whole, silent
 from sim.units import Nanoseconds
 
 
-def _history(config: Settings) -> Rows:
-    history: WatchHistory[int] = WatchHistory(config.take(_whole, "window_ns"))
+def _history(config: Config) -> Operations:
+    history: WatchHistory[int] = WatchHistory(config.take(read_whole, "window_ns"))
     config.finish("window_ns")
 
     def state(**more: object) -> Answer:
@@ -50,14 +47,14 @@ def _history(config: Settings) -> Rows:
 
     answers = ("capacity", "len", "rv")
     return {
-        "add": Row(added, (_whole,), answers, answers),
-        "list": Row(listed, (_whole,), answers, answers),
-        "progress": Row(progressed, (_whole,), answers, answers),
-        "events_since": Row(since, (_whole,), (*answers, "expired", "events", "count"), (*answers, "expired", "events")),
+        "add": Operation(added, (read_whole,), answers, answers),
+        "list": Operation(listed, (read_whole,), answers, answers),
+        "progress": Operation(progressed, (read_whole,), answers, answers),
+        "events_since": Operation(since, (read_whole,), (*answers, "expired", "events", "count"), (*answers, "expired", "events")),
     }
 
 
-def _time_budget(config: Settings) -> Rows:
+def _time_budget(config: Config) -> Operations:
     config.finish()
     budget = TimeBudget(0)
 
@@ -66,19 +63,19 @@ def _time_budget(config: Settings) -> Rows:
         return {}
 
     return {
-        "take": Row(lambda now: {"budget_ns": budget.take(now)}, (), ("budget_ns",), ("budget_ns",)),
-        "give_back": Row(give_back, (_whole,)),
+        "take": Operation(lambda now: {"budget_ns": budget.take(now)}, (), ("budget_ns",), ("budget_ns",)),
+        "give_back": Operation(give_back, (read_whole,)),
     }
 
 
-def _bookmarks(config: Settings) -> Rows:
+def _bookmarks(config: Config) -> Operations:
     config.finish()
     times: BookmarkTimes[str] = BookmarkTimes(0, lambda: 0.0)  # the instants of the ticks stand in the trace
     return {
-        "register": Row(_silent(times.register), (_text, _whole_or_none, _flag)),
-        "unregister": Row(_silent(lambda now, who: times.unregister(who)), (_text,)),
-        "initial_sent": Row(_silent(lambda now, who: times.initial_sent(who)), (_text,)),
-        "tick": Row(lambda now: {"due": times.tick(now)}, (), ("due",), ("due",)),
+        "register": Operation(silent(times.register), (read_text, _whole_or_none, read_flag)),
+        "unregister": Operation(silent(lambda now, who: times.unregister(who)), (read_text,)),
+        "initial_sent": Operation(silent(lambda now, who: times.initial_sent(who)), (read_text,)),
+        "tick": Operation(lambda now: {"due": times.tick(now)}, (), ("due",), ("due",)),
     }
 
 
@@ -116,58 +113,32 @@ class _Watchers:
         return {"at_ns": self._ends.get(name)}
 
 
-def _dispatch(config: Settings) -> Rows:
+def _dispatch(config: Config) -> Operations:
     config.finish()
     watchers = _Watchers()
     dispatched, delivered = ("done_ns", "closed"), ("count", "last", "last_at_ns")
     return {
-        "open": Row(watchers.open, (_text, _whole, _whole, _whole, _whole)),
-        "dispatch": Row(watchers.dispatch, (_whole, _offers), dispatched, dispatched),
-        "delivered": Row(watchers.delivered, (_text,), delivered, delivered),
-        "ended": Row(watchers.ended, (_text,), ("at_ns",), ("at_ns",)),
+        "open": Operation(watchers.open, (read_text, read_whole, read_whole, read_whole, read_whole)),
+        "dispatch": Operation(watchers.dispatch, (read_whole, _offers), dispatched, dispatched),
+        "delivered": Operation(watchers.delivered, (read_text,), delivered, delivered),
+        "ended": Operation(watchers.ended, (read_text,), ("at_ns",), ("at_ns",)),
     }
 
 
-def _silent(call: Callable[..., None]) -> Callable[..., Answer]:
-    def called(*values: object) -> Answer:
-        call(*values)
-        return {}
-
-    return called
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{value!r} is not a text")
-    return value
-
-
-def _flag(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f"{value!r} is neither true nor false")
-    return value
-
-
-def _whole(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ValueError(f"{value!r} is not a whole number")
-    return value
-
-
 def _whole_or_none(value: object) -> int | None:
-    return None if value is None else _whole(value)
+    return None if value is None else read_whole(value)
 
 
 def _offers(value: object) -> list[tuple[str, Any]]:
     if not isinstance(value, list) or not all(isinstance(offer, list) and len(offer) == 2 for offer in value):
         raise ValueError(f"{value!r} is not a list of [watcher, cost]")
-    return [(_text(name), _whole_or_none(cost)) for name, cost in value]
+    return [(read_text(name), _whole_or_none(cost)) for name, cost in value]
 
 
-WATCH_MECHANISMS: Final[dict[str, Callable[[Settings], Rows]]] = {
-    "apiserver.watch_history": _history,
-    "apiserver.time_budget": _time_budget,
-    "apiserver.bookmarks": _bookmarks,
-    "apiserver.watch_dispatch": _dispatch,
-}
+WATCH_MECHANISMS: Final[tuple[Mechanism, ...]] = (
+    Mechanism("apiserver.watch_history", _history),
+    Mechanism("apiserver.time_budget", _time_budget),
+    Mechanism("apiserver.bookmarks", _bookmarks),
+    Mechanism("apiserver.watch_dispatch", _dispatch),
+)
 """Each mechanism's rows, made of its config."""

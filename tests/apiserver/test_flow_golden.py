@@ -19,7 +19,7 @@ from sim.conform import replay as conform
 from sim.conform.flow import FLOW_MECHANISMS
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden"
-TRACES = {name: sorted((GOLDEN / name).glob("*.jsonl")) for name in FLOW_MECHANISMS}
+TRACES = {mechanism.name: sorted((GOLDEN / mechanism.name).glob("*.jsonl")) for mechanism in FLOW_MECHANISMS}
 
 
 def differs(name: str) -> bool:

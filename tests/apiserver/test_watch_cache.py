@@ -28,7 +28,6 @@ from sim.apiserver.watch_history import (
     upper_capacity,
 )
 from sim.conform import replay as conform
-from sim.conform.mechanisms import Mechanism, Operation
 from sim.conform.watch import WATCH_MECHANISMS
 from sim.units import MILLISECOND, MINUTE, SECOND
 
@@ -446,18 +445,13 @@ def test_channels_are_what_goroutines_would_do(offers: list[tuple[int, int | Non
 
 
 @pytest.fixture
-def caught(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], bool]:
+def caught() -> Callable[[str], bool]:
     """Whether any trace of a mechanism is answered otherwise."""
-    rows = {
-        name: Mechanism(name, lambda config, build=build: {op: Operation(*row) for op, row in build(config).items()})  # type: ignore[misc]
-        for name, build in WATCH_MECHANISMS.items()
-    }
-    monkeypatch.setattr(conform, "MECHANISMS", rows)
     return lambda name: any(conform.replay(path) is not None for path in sorted((GOLDEN / name).glob("*.jsonl")))
 
 
 def test_the_traces_themselves_are_answered_alike(caught: Callable[[str], bool]) -> None:
-    assert not any(caught(name) for name in WATCH_MECHANISMS)
+    assert not any(caught(mechanism.name) for mechanism in WATCH_MECHANISMS)
 
 
 @pytest.mark.parametrize(
