@@ -25,7 +25,7 @@ from sim.clientgo.reflector import ReflectorSettings
 from sim.clientgo.retry import DEFAULT_BACKOFF, DEFAULT_RETRY
 from sim.hardware.disk import NEVER
 from sim.processes.controller import Reconciler
-from sim.processes.election import Candidacy
+from sim.processes.election import Candidacy, LeaderForLife
 from sim.processes.event_recorder import EventRecorder
 from sim.processes.gateway import Gateway
 from sim.processes.informer import Informer
@@ -105,7 +105,7 @@ class Controllers:
                 parts = f"{names[0]}-{number}" + (f"-{shard}" if first.shards > 1 else "")
                 lease = ObjectKey(scenario.background.lease_object, "", parts)
                 leadership = None
-                if first.resolved().election is not None:
+                if first.resolved().elected:
                     leadership = Leadership(parts, lambda now, about: self.ground.incident(now, "leader_election", about))
                     self.leaderships.append(leadership)
                 for replica in range(1 + first.standby):
@@ -162,10 +162,18 @@ class Controllers:
     ) -> Manager:  # fmt: skip
         ground = self.ground
         election = resolved.election
-        if election is None:
+        if not resolved.elected:
             return Manager(ground.env, who, parts, None, None, 0, controller.restart)
         stream = ground.stream(f"controllers.{who}.election", 64)
         shape, writer = ground.shapes[ground.scenario.background.lease_object], ground.writer(name)
+        client = self._servers.client(f"{name}-election", controller.client.priority_level, None, 0, gateway)
+        phase = int(stream.uniform() * SECOND) + replica * SECOND
+        if election is None:
+
+            def for_life(started: Callable[[], None], _stopped: Callable[[], None]) -> LeaderForLife:
+                return LeaderForLife(ground.env, who, client, writer, shape, lease, stream, started)
+
+            return Manager(ground.env, who, parts, for_life, leadership, phase, controller.restart)
         timing = Timing(
             election.lease, election.renew_deadline, election.retry_period, election.release_on_cancel,
             NEVER if election.lock_timeout is None else election.lock_timeout, not election.get_before_renewal,
@@ -173,7 +181,6 @@ class Controllers:
         leases = [lease]
         if resolved.defaults.lock == "configmapsleases":
             leases.append(ObjectKey(lease.resource, "configmaps", lease.name))
-        client = self._servers.client(f"{name}-election", controller.client.priority_level, None, 0, gateway)
         record, lives = self._recorder(name, controller, f"{who}.election", "event", gateway), count()
 
         def candidacy(started: Callable[[], None], stopped: Callable[[], None]) -> Candidacy:
@@ -185,7 +192,6 @@ class Controllers:
 
             return Candidacy(ground.env, elector, client, writer, shape, leases, started, stopped, note)
 
-        phase = int(stream.uniform() * SECOND) + replica * SECOND
         return Manager(ground.env, who, parts, candidacy, leadership, phase, controller.restart)
 
     def _informer(

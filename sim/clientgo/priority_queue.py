@@ -105,11 +105,16 @@ class PriorityQueue:
         if self.shutting_down:
             return False
         self.retries += 1
-        if key in self._ready or key in self._waiting:
+        waiting = self._waiting
+        if key in self._ready or key in waiting:
             return self._add_again(now, key, delay, priority)
-        rank = self._counter - priority * _CLASS
-        self._counter += 1
-        self._wait(key, (now + delay, rank, key))
+        counter = self._counter
+        self._counter = counter + 1
+        waiting[key] = entry = (now + delay, counter - priority * _CLASS, key)
+        heap = self._waiting_heap
+        heappush(heap, entry)
+        if len(heap) > 2 * len(waiting) + 64:
+            self._tidy()
         return False
 
     def add_rate_limited(self, now: Nanoseconds, key: Hashable, priority: int = 0) -> bool:
@@ -146,9 +151,8 @@ class PriorityQueue:
             del ready[key]
             self.gets += 1
             self._locked[key] = now
-            priority = -(entry[0] // _CLASS)
-            if priority:
-                self._priorities[key] = priority
+            if not 0 <= entry[0] < _CLASS:
+                self._priorities[key] = -(entry[0] // _CLASS)
             if self.on_queue_duration is not None:
                 self.on_queue_duration(now - entry[2])
             return key
@@ -202,7 +206,15 @@ class PriorityQueue:
                 del waiting[key]
                 rank += self._counter - rank % _CLASS  # a new number: in order of becoming ready, not of having been added
                 self._counter += 1
-                available += self._make_ready(due, key, rank)
+                self._ready[key] = ready = (rank, key, due)  # as `_make_ready`, without its calls
+                self.adds += 1
+                if key not in self._locked:
+                    available += 1
+                    run = self._ready_run
+                    if not run or ready > run[-1]:
+                        run.append(ready)
+                    else:
+                        heappush(self._ready_heap, ready)
         return available
 
     def shut_down(self, now: Nanoseconds) -> None:
@@ -286,6 +298,11 @@ class PriorityQueue:
         self._waiting[key] = entry
         heap = self._waiting_heap
         heappush(heap, entry)
-        if len(heap) > 2 * len(self._waiting) + 64:  # keys pulled forward again and again leave far-off stale entries
-            heap[:] = self._waiting.values()
-            heapify(heap)
+        if len(heap) > 2 * len(self._waiting) + 64:
+            self._tidy()
+
+    def _tidy(self) -> None:
+        """Keys pulled forward again and again leave far-off stale entries."""
+        heap = self._waiting_heap
+        heap[:] = self._waiting.values()
+        heapify(heap)

@@ -53,6 +53,8 @@ BRANCH_ELEMENT: Final[Bytes] = 16 + 17
 """An element of a branch page: header and the first key of the page below."""
 LEAVES_PER_BRANCH: Final = (FILL - PAGE_HEADER) // BRANCH_ELEMENT
 """111."""
+_BRANCH_FULL: Final = -(-(PAGE - PAGE_HEADER) // BRANCH_ELEMENT)
+"""A branch of so many leaves is cut when it is written."""
 
 
 def key_value(key: Bytes, value: Bytes, create: int, mod: int, version: int, lease: int = 0) -> Bytes:
@@ -103,8 +105,8 @@ class Pages:
     """
 
     __slots__ = (
-        "_branches", "_committed", "_dirty", "_free", "_pending", "_root", "_sizes", "_small_follows_fill", "_starts",
-        "_touched", "_upper", "commits", "leaves", "pages_high_water",
+        "_branches", "_committed", "_dirty", "_free", "_levels", "_pending", "_root", "_sizes", "_small_follows_fill",
+        "_starts", "_touched", "_upper", "_wanted", "_width", "commits", "leaves", "pages_high_water",
     )  # fmt: skip
 
     def __init__(self, small_follows_fill: bool = False) -> None:
@@ -114,6 +116,7 @@ class Pages:
         self._branches[0].add(0, 0, 0, page=4, run=1)
         self._starts = [0]  # first slot of each branch
         self._upper: list[int] = []  # pages of the levels above
+        self._width, self._wanted, self._levels = 1, 0, 0  # for so many branches: pages and levels above
         self._root = 3  # page of the root bucket's leaf; the small buckets lie in it
         self._touched: set[int] = set()  # leaves (by first slot) that lost elements since the last commit
         self._dirty: list[_Branch] = []  # branches to be written by this commit
@@ -167,7 +170,7 @@ class Pages:
             written = sum([self._spill_leaf(*self._locate(first), fill) for first in sorted(changed)])
         elif end > self._committed:
             self._committed = end
-            written = self._spill_leaf(last, len(last.first) - 1, end, fill)
+            written = self._spill_last_leaf(last, end)
         else:
             written = 0
         self._pending.append((self._root, 1))
@@ -259,6 +262,35 @@ class Pages:
         branch.replace(leaf, parts)
         return written
 
+    def _spill_last_leaf(self, branch: _Branch, end: int) -> int:
+        """`_spill_leaf` for the rightmost one, to which everything new is appended: the only one in nearly all commits."""
+        if not branch.dirty:
+            branch.dirty = True
+            self._dirty.append(branch)
+        pages, runs = branch.page, branch.run
+        self._pending.append((pages[-1], runs[-1]))
+        size = branch.size[-1]
+        if PAGE_HEADER + size < PAGE:
+            pages[-1] = self._take(1)
+            runs[-1] = 1
+            return 1
+        if branch.count[-1] <= NEVER_CUT:
+            runs[-1] = run = pages_of(size)
+            pages[-1] = self._take(run)
+            return run
+        slots, sizes = self._live(branch.first[-1], end)
+        (_, count, size), *others = split(sizes, FILL)
+        branch.size[-1], branch.count[-1] = size, count
+        runs[-1] = run = pages_of(size)
+        pages[-1] = self._take(run)
+        written = run
+        for begin, count, size in others:
+            run = pages_of(size)
+            branch.add(slots[begin], size, count, self._take(run), run)
+            written += run
+        self.leaves += len(others)
+        return written
+
     def _live(self, first: int, end: int) -> tuple[Sequence[int], Sequence[int]]:
         """Slots from `first` to `end` that hold an element, and its size."""
         sizes = self._sizes[first:end]
@@ -270,9 +302,16 @@ class Pages:
     def _spill_branches(self, fill: Bytes) -> int:
         """Split and write the branches above what was written, up to the root of the bucket; returns the pages."""
         written = 0
+        dirty, last = self._dirty, self._branches[-1]
+        if len(dirty) == 1 and dirty[0] is last and last.own >= 0 and len(last.first) < _BRANCH_FULL and self.leaves > 1:
+            dirty.clear()  # puts alone, and room for them: the way of nearly all commits
+            last.dirty = False
+            self._pending.append((last.own, 1))
+            last.own = self._take(1)
+            return 1 + self._spill_right_edge()
         places: set[int] = set()
         per_branch = (fill - PAGE_HEADER) // BRANCH_ELEMENT
-        for branch in self._dirty:
+        for branch in dirty:
             if not branch.dirty:
                 continue  # merged away
             branch.dirty = False
@@ -297,6 +336,24 @@ class Pages:
         self._dirty.clear()
         return written + self._spill_upper(places)
 
+    def _spill_right_edge(self) -> int:
+        """`_spill_upper` where only the last branch was written: one page a level; their numbers rarely change."""
+        width = len(self._branches)
+        if width != self._width:
+            self._width, self._wanted, self._levels = width, 0, 0
+            while width > 1:
+                width = -(-width // LEAVES_PER_BRANCH)
+                self._wanted += width
+                self._levels += 1
+        upper, wanted, levels = self._upper, self._wanted, self._levels
+        kept = max(min(wanted, len(upper)) - levels, 0)
+        for page in upper[kept:]:
+            self._pending.append((page, 1))
+        del upper[kept:]
+        while len(upper) < wanted:
+            upper.append(self._take(1))
+        return levels
+
     def _spill_upper(self, places: set[int]) -> int:
         """The levels above the branches, by number only: each full but the last; returns the pages written."""
         width, wanted, dirty = len(self._branches), 0, 0
@@ -315,7 +372,11 @@ class Pages:
 
     def _take(self, run: int) -> int:
         """First of `run` neighbouring pages: free ones if there are any, else at the end of the file."""
-        page = self._free.take(run)
+        free = self._free
+        if run == 1 and free._single:  # as `take`, without its call
+            free.pages -= 1
+            return free._single.pop()
+        page = free.take(run)
         if page < 0:
             page = self.pages_high_water
             self.pages_high_water += run

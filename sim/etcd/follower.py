@@ -24,8 +24,8 @@ class Follower:
     """
 
     __slots__ = (
-        "_draws", "_durations", "_ends", "_last_ack", "_last_arrival", "_ns_per_byte", "_save_ends", "_save_starts", "_stalls",
-        "saves", "written",
+        "_draws", "_ended", "_last_ack", "_last_arrival", "_ns_per_byte", "_save_ends", "_save_starts", "_stalls", "_took", "saves",
+        "written",
     )  # fmt: skip
 
     def __init__(self, there: Callable[[], Nanoseconds], back: Callable[[], Nanoseconds], disk: Disk):
@@ -36,7 +36,7 @@ class Follower:
         self._save_ends: Nanoseconds = 0
         self._last_ack: Nanoseconds = 0
         self.saves = Journal(1)  # duration
-        self._ends, self._durations = self.saves.times, self.saves.columns[0]
+        self._ended, self._took = self.saves.times.append, self.saves.columns[0].append
         self.written: Bytes = 0
 
     def append(self, sent: Nanoseconds, size: Bytes) -> Nanoseconds:
@@ -54,8 +54,8 @@ class Follower:
             if self._stalls is not None:
                 ends = self._stalls.finish(starts, ends)
             self._save_ends = ends
-            self._ends.append(ends)
-            self._durations.append(ends - starts)
+            self._ended(ends)
+            self._took(ends - starts)
         acked = ends + back
         if acked < self._last_ack:
             return self._last_ack

@@ -3,6 +3,12 @@
 The lease is an object like any other, so a candidate meets everything a request can meet: the seats of its priority level, a
 stalled etcd, an API server that is down. A request that has no answer by its deadline is given up; it may be carried out all the
 same.
+
+`LeaderForLife` is operator-sdk's other way: an object that belongs to the leader's pod, created once and never renewed. Who finds
+its own name in it leads at once (it was restarted); everybody else tries to create it, again and again. It goes with the pod, which
+outlives its processes: so here a standby never comes to lead.
+
+Sources: client-go tools/leaderelection, resourcelock/multilock.go; operator-sdk pkg/leader/leader.go (Become).
 """
 
 from __future__ import annotations
@@ -15,6 +21,7 @@ from simpy.exceptions import Interrupt
 
 from sim.apiserver.objects import Content, ObjectKey
 from sim.apiserver.storage import Verb, Write, set_field
+from sim.clientgo.backoff import Uniforms
 from sim.clientgo.leader_election import (
     Answer,
     Create,
@@ -33,9 +40,15 @@ from sim.clientgo.leader_election import (
 from sim.etcd.request import CONFLICT, Outcome, Shape
 from sim.processes.events import Call, Clock
 from sim.processes.rest_client import RestClient
+from sim.units import SECOND, Nanoseconds
 
 RECORD: Final = "record"
 """The field of a lease that holds its record."""
+OWNER: Final = "owner"
+"""The field of a lock for life that holds the name of the leader's pod."""
+_FIRST_WAIT: Final[Nanoseconds] = SECOND
+_LONGEST_WAIT: Final[Nanoseconds] = 16 * SECOND
+_JITTER: Final = 0.2
 _VERDICTS: Final = {Outcome.NOT_FOUND: Verdict.NOT_FOUND, Outcome.CONFLICT: Verdict.CONFLICT}
 
 
@@ -52,6 +65,7 @@ class Candidacy:
         self._env, self._elector, self._client, self._writer = env, elector, client, writer
         self._shape, self._keys, self._started, self._stopped, self._record = shape, keys, started, stopped, record
         self._call = client.call(writer)
+        self._versions: dict[ObjectKey, int] = {}
 
     def run(self) -> Generator[Any, Any, None]:
         """The process: ends when the candidacy does, or when it is interrupted (the process was killed: nothing is released)."""
@@ -78,7 +92,11 @@ class Candidacy:
     def _ask(self, step: Request) -> Generator[Any, Any, Answer]:
         """The answer of all objects of the lock: the last one's, or the first that is no success."""
         answer = Answer(Verdict.TIMEOUT)
-        for key in self._keys:
+        for place, key in enumerate(self._keys):
+            if place and isinstance(step, Update):  # only the first one's version is known: MultiLock.Update reads the second
+                answer = yield from self._ask_for(key, Get(step.expires))
+                if answer.verdict is not Verdict.OK:
+                    break
             answer = yield from self._ask_for(key, step)
             if answer.verdict is not Verdict.OK:
                 break
@@ -94,6 +112,7 @@ class Candidacy:
         self._client.received(call)
         if call.outcome >= CONFLICT:
             return Answer(_VERDICTS.get(call.outcome, Verdict.ERROR))
+        self._versions[key] = call.revision
         record = call.content.value(RECORD) if call.content is not None else None
         return Answer(Verdict.OK, call.revision, record if isinstance(record, LeaseRecord) else None)
 
@@ -104,5 +123,40 @@ class Candidacy:
             case Create():
                 return self._client.create(call, self._shape, key, set_field(RECORD, step.record)(Content()))
             case Update():
-                write = Write(Verb.UPDATE, set_field(RECORD, step.record), step.resource_version)
+                version = self._versions[key] if len(self._keys) > 1 else step.resource_version  # each object has its own
+                write = Write(Verb.UPDATE, set_field(RECORD, step.record), version)
                 return self._client.write(call, self._shape, key, write)
+
+
+class LeaderForLife:
+    """Becomes the leader as soon as the lock can be created, and stays it. pod: its name; stream: draws the waits."""
+
+    def __init__(
+        self, env: Clock, pod: str, client: RestClient, writer: int, shape: Shape, key: ObjectKey, stream: Uniforms,
+        started: Callable[[], None],
+    ):  # fmt: skip
+        self._env, self._pod, self._client, self._shape, self._key = env, pod, client, shape, key
+        self._stream, self._started, self._call = stream, started, client.call(writer)
+
+    def run(self) -> Generator[Any, Any, None]:
+        """The process: ends where the API server fails it, or when it is interrupted (the process was killed)."""
+        env, client, call, wait = self._env, self._client, self._call, _FIRST_WAIT
+        try:
+            yield client.get(call, self._shape, self._key)
+            client.received(call)
+            if call.outcome not in (Outcome.UNCHANGED, Outcome.NOT_FOUND):
+                return
+            mine = call.content is not None and call.content.value(OWNER) == self._pod
+            while not mine:
+                yield client.create(call, self._shape, self._key, set_field(OWNER, self._pod)(Content()))
+                client.received(call)
+                if call.outcome > CONFLICT:
+                    return
+                mine = call.outcome is not CONFLICT
+                if not mine:
+                    yield env.timeout(int(wait * (1 + _JITTER * self._stream.uniform())))
+                    wait = min(2 * wait, _LONGEST_WAIT)
+            self._started()
+            yield env.event()  # for life
+        except Interrupt:
+            return

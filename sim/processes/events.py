@@ -28,22 +28,39 @@ class Clock(Environment):
 
     def __init__(self) -> None:
         super().__init__(0)
+        self.until: Nanoseconds = 0
 
     def advance(self, until: Nanoseconds) -> None:
-        """Process every event before `until`, as `run(until=until)` does, without a call per event."""
+        """Process every event before `until`, as `run(until=until)` does, without a call per event.
+
+        Who is called last by an event may go on to its own next one, before `until`, where the queue holds nothing up to then: it
+        sets the time and saves the event (see `sim.processes.leader`).
+        """
         queue = self._queue
-        while queue and queue[0][0] < until:
-            self._now, _, _, event = heappop(queue)  # type: ignore[assignment]
-            callbacks, event.callbacks = event.callbacks, None  # type: ignore[assignment]
-            for callback in callbacks:
-                callback(event)
-            if not event._ok and not hasattr(event, "_defused"):  # as SimPy marks a failure that somebody has taken care of
-                raise event._value
+        self.until = until
+        try:
+            while queue:
+                entry = heappop(queue)
+                at, _, _, event = entry
+                if at >= until:
+                    heappush(queue, entry)
+                    break
+                self._now = at  # type: ignore[assignment]
+                callbacks = event.callbacks
+                event.callbacks = None  # type: ignore[assignment]  # as SimPy marks what it has processed
+                for callback in callbacks:
+                    callback(event)
+                if not event._ok and not hasattr(event, "_defused"):  # as SimPy marks a failure that somebody has taken care of
+                    raise event._value
+        finally:
+            self.until = 0
         self._now = until
 
 
 class Alarm(Event):
     """Rings once each time it is armed: calls `ring(alarm)` at that time."""
+
+    __slots__ = ("_ok", "_ring", "_value", "callbacks", "env")  # a simulation arms them some ten million times
 
     def __init__(self, env: Clock, ring: Callable[[Any], None]):
         super().__init__(env)
@@ -83,6 +100,12 @@ class Call(Event):
     stage: what happens when it arrives where it is going. on_answer: who takes etcd's answer, with now and the time of the answer;
     None: it goes straight to the caller.
     """
+
+    __slots__ = (
+        "_arrival", "_ok", "_value", "_way_back", "answered", "arrives", "began", "callbacks", "client", "content", "data", "done",
+        "env", "expected", "flow", "handed", "key", "lease", "on_answer", "once", "op", "outcome", "retries", "revision", "seat",
+        "serve", "shape", "since", "stage", "ttl", "work", "write", "writer",
+    )  # fmt: skip
 
     def __init__(self, env: Clock, stage: Callable[[Call], None], writer: int):
         super().__init__(env)
@@ -164,6 +187,7 @@ class Ghost:
     __slots__ = (
         "arrives", "content", "data", "done", "expected", "handed", "key", "lease", "op", "outcome", "revision", "shape", "writer",
     )  # fmt: skip
+    on_answer = None
 
     def __init__(self, call: Call):
         self.op, self.shape, self.key, self.expected, self.lease = call.op, call.shape, call.key, call.expected, call.lease

@@ -14,7 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from heapq import heappush
 from typing import Final, Protocol
+
+from simpy.events import NORMAL
 
 from sim.apiserver.flowcontrol.control import Flow, FlowControl, MaxInFlight
 from sim.apiserver.flowcontrol.queues import queue_wait
@@ -96,6 +99,7 @@ class Gateway:
         self._plain = not (server.webhooks or server.outages or server.admission)
         self._fixed, self._back = server.to_client + server.to_etcd, server.to_etcd + server.to_client
         self._overhead, self._arrive = server.overhead, flow_control.arrive
+        self._ahead = server.to_etcd - server.to_client
         self._etcd_request, self._etcd_trip = latencies.etcd_requests.add, 2 * server.to_etcd
         self._alarm = Alarm(env, self._seats_change)
         self._rings_at: Nanoseconds = NEVER
@@ -118,7 +122,11 @@ class Gateway:
         env = self.env
         now: Nanoseconds = env._now
         call.seat = self._arrive(now, flow, True, ONE_SEAT, self._wait, call)
-        call.go(now + wait + self._fixed + self._overhead(), self._propose)
+        call.stage = self._propose  # as `go`, without its call
+        call.arrives = at = now + wait + self._fixed + self._overhead()
+        arrival = call._arrival
+        arrival.callbacks = arrival._ring
+        heappush(env._queue, (at, NORMAL, next(env._eid), arrival))
 
     def submit(self, call: Call, wait: Nanoseconds) -> None:
         """A request leaves its client `wait` from now; what it asks for stands in the call, and so will the answer."""
@@ -333,14 +341,15 @@ class Gateway:
     def _answered(self, call: Call, now: Nanoseconds, at: Nanoseconds) -> None:
         """etcd answers at `at`: to the client, or the next attempt where somebody else was faster."""
         self._etcd_request(at - call.arrives + self._etcd_trip)
-        server = self.server
         seat = call.seat
-        if call.once is not None and seat is not None and not seat.level.waiting:  # as `respond`
+        if call.once is not None and seat is not None and not seat.level.waiting:  # as `respond` and `finish`
             call.seat = None
-            leaves = at + server.to_etcd - server.to_client
+            leaves = at + self._ahead
             seat.level.release_at(seat, leaves if leaves > now else now)
-            call.finish(at + self._back)
+            env = self.env
+            heappush(env._queue, (at + self._back, NORMAL, next(env._eid), call))
             return
+        server = self.server
         if call.outcome is CONFLICT and call.write is not None:
             found = self._truth.newest(call.key)  # a failed transaction brings the object along
             step, content = attempt(call.write, found, fresh=True)

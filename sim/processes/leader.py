@@ -18,7 +18,10 @@ import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from heapq import heappush
 from typing import Final
+
+from simpy.events import NORMAL
 
 from sim.etcd import wal
 from sim.etcd.backend import Backend
@@ -63,7 +66,11 @@ class Leader:
     ):  # fmt: skip
         self._env, self._disk, self._followers, self._backend, self._rules = env, disk, followers, backend, rules
         self._applied, self._incident = applied, incident
+        self._appends = [follower.append for follower in followers]
         self._quorum_ack = (len(followers) + 1) // 2 - 1
+        self._ready, self._entry, self._timeout = rules.ready, rules.entry, rules.request_timeout
+        self._max_request, self._max_gap = rules.max_request, rules.max_gap
+        self._applying = backend.applied.times
         self._inbox: list[Call | Ghost] = []
         self._in_flight: deque[tuple[Nanoseconds, list[Call | Ghost]]] = deque()  # (committed at, batch), in log order
         self._busy_until: Nanoseconds = 0
@@ -86,9 +93,8 @@ class Leader:
 
     def propose(self, call: Call) -> None:
         """A request arrives: refused at once, or in the next batch."""
-        env, rules, backend = self._env, self._rules, self._backend
-        now: Nanoseconds = env._now
-        if call.data > rules.max_request or backend.size > self._tight or len(backend.applied.times) > rules.max_gap:
+        now: Nanoseconds = self._env._now
+        if call.data > self._max_request or self._backend.size > self._tight or len(self._applying) > self._max_gap:
             outcome = self._refusal(call, now)
             if outcome is not None:
                 self.refused[outcome] += 1
@@ -97,7 +103,7 @@ class Leader:
                 return
         self._inbox.append(call)
         if self._overdue.callbacks is None:
-            self._overdue.arm(rules.request_timeout)
+            self._overdue.arm(self._timeout)
         if now >= self._busy_until:
             self._turn()
         elif self._save_ended.callbacks is None:
@@ -133,49 +139,64 @@ class Leader:
         return True
 
     def _turn(self, _alarm: Alarm | None = None) -> None:
-        """One Ready, if the loop is free now; else it comes at the end of the save."""
-        env = self._env
+        """One Ready, if the loop is free now; else it comes at the end of the save.
+
+        Whoever calls it, or `propose`, does nothing after it: the next turn follows at once where nothing else happens before.
+        """
+        env, in_flight = self._env, self._in_flight
+        queue = env._queue
         now: Nanoseconds = env._now
-        busy_until, in_flight = self._busy_until, self._in_flight
+        busy_until = self._busy_until
         if now < busy_until:
             if self._save_ended.callbacks is None:
                 self._save_ended.arm(busy_until - now)
             return
-        rules = self._rules
-        commits = False
-        while in_flight and in_flight[0][0] <= now:
-            self._hand_over(now, in_flight.popleft()[1])
-            commits = True
-        batch = self._inbox
-        if batch:
-            self._inbox = []
-            log, disk = self.log, self._disk
-            size = log.append(batch, self.bytes_by_writer)
-            self.batches += 1
-            self.entries += len(batch)
-            sent = now + rules.ready + rules.entry * len(batch)
-            acks = [follower.append(sent, size) for follower in self._followers]  # sent before our own save
-            full = log.write(size + wal.HARD_STATE_FRAME if commits else size)
-            committed = saved = disk.sync(sent, size)
-            self._save_times.append(saved)
-            self._save_durations.append(saved - sent)
-            if full:
-                log.cut()
-                committed = saved = self._cut(saved)
-            if acks:
-                acks.sort()
-                quorum = acks[self._quorum_ack]
-                if quorum > saved:
-                    committed = quorum
-            in_flight.append((committed, batch))
-            self._busy_until = saved
-        elif commits:
-            log = self.log
-            log.write(wal.HARD_STATE_FRAME)  # in the page buffer: reaches the disk with the next save
-            self._busy_until = now + rules.ready
-        if in_flight and self._committed.callbacks is None:
+        while True:
+            commits = False
+            while in_flight and in_flight[0][0] <= now:
+                self._hand_over(now, in_flight.popleft()[1])
+                commits = True
+            batch = self._inbox
+            if batch:
+                self._inbox = []
+                log = self.log
+                size = log.append(batch, self.bytes_by_writer)
+                count = len(batch)
+                self.batches += 1
+                self.entries += count
+                sent = now + self._ready + self._entry * count
+                acks: list[Nanoseconds] = []
+                for append in self._appends:  # sent before our own save
+                    acks.append(append(sent, size))  # noqa: PERF401 (a comprehension is a call of its own)
+                full = log.write(size + wal.HARD_STATE_FRAME if commits else size)
+                committed = saved = self._disk.sync(sent, size)
+                self._save_times.append(saved)
+                self._save_durations.append(saved - sent)
+                if full:
+                    log.cut()
+                    committed = saved = self._cut(saved)
+                if acks:
+                    acks.sort()
+                    quorum = acks[self._quorum_ack]
+                    if quorum > saved:
+                        committed = quorum
+                in_flight.append((committed, batch))
+                self._busy_until = busy_until = saved
+            elif commits:
+                self.log.write(wal.HARD_STATE_FRAME)  # in the page buffer: reaches the disk with the next save
+                self._busy_until = busy_until = now + self._ready
+            alarm = self._committed
+            if not in_flight or alarm.callbacks is not None:
+                return
             surfaces = in_flight[0][0]
-            self._committed.arm((surfaces if surfaces > self._busy_until else self._busy_until) - now)
+            if surfaces < busy_until:
+                surfaces = busy_until
+            if surfaces >= env.until or (queue and queue[0][0] <= surfaces):
+                alarm.callbacks = alarm._ring  # as `arm`, without its call
+                heappush(queue, (surfaces, NORMAL, next(env._eid), alarm))
+                return
+            now = surfaces
+            env._now = now
 
     def _cut(self, saved: Nanoseconds) -> Nanoseconds:
         """A segment is cut: the save was the fdatasync of the old file; now that of the new one and of the directory."""
@@ -187,17 +208,23 @@ class Leader:
 
     def _hand_over(self, now: Nanoseconds, batch: list[Call | Ghost]) -> None:
         self._backend.hand_over(now, batch)
-        timeout = self._rules.request_timeout
+        timeout = self._timeout
         waited = self.commit_waits.add
         for entry in batch:
-            waited(now - entry.arrives)
+            arrives = entry.arrives
+            waited(now - arrives)
             if entry.op > PUT_ONCE:
                 self._applied(entry)
             done = entry.done
-            if done - entry.arrives > timeout:
-                self._time_out(entry, now, max(now, entry.arrives + timeout))
-            else:
+            if done - arrives > timeout:
+                self._time_out(entry, now, max(now, arrives + timeout))
+                continue
+            on_answer = entry.on_answer
+            if on_answer is None:
                 entry.answer(now, done)
+            else:  # as `answer` does, without its call; a ghost has none
+                entry.answered = done  # type: ignore[union-attr]
+                on_answer(entry, now, done)  # type: ignore[arg-type]
 
     def _time_out(self, entry: Call | Ghost, now: Nanoseconds, at: Nanoseconds) -> None:
         if isinstance(entry, Call):

@@ -17,7 +17,6 @@ from typing import Any, Final, Protocol
 from simpy.events import Event, Process
 
 from sim.clientgo.backoff import ExponentialBackoffManager
-from sim.processes.election import Candidacy
 from sim.processes.events import Clock
 from sim.units import MINUTE, SECOND, Nanoseconds
 
@@ -36,11 +35,18 @@ class Part(Protocol):
         """The process is gone."""
 
 
+class Candidate(Protocol):
+    """Stands for a lease."""
+
+    def run(self) -> Generator[Any, Any, None]:
+        """The process: ends when it does not lead any more, and has no chance to."""
+
+
 class Leadership:
     """Who leads of several processes that stand for one lease; times in nanoseconds.
 
-    Counts `changes` of the lead, the time `without` a leader after the first, and `with_two` or more (a leader that does not
-    know yet that its lease has expired). told: of each change, with its time and a sentence.
+    Counts `changes` of the lead, the time `without` a leader (before the first only where there never is one), and `with_two` or
+    more (a leader that does not know yet that its lease has expired). told: of each change, with its time and a sentence.
     """
 
     def __init__(self, name: str, told: Callable[[Nanoseconds, str], None]):
@@ -53,7 +59,7 @@ class Leadership:
 
     def advance(self, now: Nanoseconds) -> None:
         """Count the time up to now."""
-        if not self._leading and self.changes:
+        if not self._leading:
             self.without += now - self._since
         elif len(self._leading) > 1:
             self.with_two += now - self._since
@@ -63,6 +69,8 @@ class Leadership:
         """A process leads."""
         self.advance(now)
         self._leading.append(who)
+        if not self.changes:
+            self.without = 0  # somebody has to be the first: no outage
         self.changes += 1
         if self.changes > 1:
             self._told(now, f"{who} leads {self.name}")
@@ -84,7 +92,7 @@ class Manager:
 
     def __init__(
         self, env: Clock, name: str, parts: list[Part],
-        candidacy: Callable[[Callable[[], None], Callable[[], None]], Candidacy] | None, leadership: Leadership | None,
+        candidacy: Callable[[Callable[[], None], Callable[[], None]], Candidate] | None, leadership: Leadership | None,
         phase: Nanoseconds, restart: Nanoseconds,
     ):  # fmt: skip
         self._env, self.name, self._parts, self._candidacy, self._leadership = env, name, parts, candidacy, leadership

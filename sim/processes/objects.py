@@ -27,16 +27,19 @@ class ObjectUsers:
         self._born = len(keys)
 
     def change(self, gap: Callable[[], Nanoseconds]) -> Process:
-        """Change the spec of one object after the other, at each tick of a calendar."""
-        env, call = self._env, self._client.call(self._writer)
+        """Change the spec of one object after the other, at each tick of a calendar, whether or not the last change is through."""
+        env = self._env
         while True:
-            due = env._now + gap()
-            yield env.timeout(due - env._now)
+            yield env.timeout(gap())
             if self._alive:
                 key = self._alive[0]
                 self._alive.rotate(-1)
-                yield self._client.write(call, self._shape, key, _SPEC)
-                self._client.received(call)
+                env.process(self._change(key))
+
+    def _change(self, key: ObjectKey) -> Process:
+        call = self._client.call(self._writer)
+        yield self._client.write(call, self._shape, key, _SPEC)
+        self._client.received(call)
 
     def replace(self, gap: Callable[[], Nanoseconds]) -> Process:
         """Delete the oldest object and create another, at each tick of a calendar."""

@@ -85,7 +85,7 @@ class Fates:
 
 @dataclass(slots=True)
 class Undone:
-    """Whether the last attempt of a write undid what another had written."""
+    """Whether the last attempt of a write undid what another had written since the copy was read."""
 
     anything: bool = False
 
@@ -120,13 +120,18 @@ class Written:
                 return "constant"
 
     def request(self, copy: ApiObject, now: Nanoseconds, undone: Undone) -> Write:
-        """The write of one attempt; it notes in `undone` whether it undoes what another has written since the copy was read."""
+        """The write of one attempt; it notes in `undone` whether it undoes what another has written since the copy was read.
+
+        Who writes what already stands there undoes nothing; but of two who each add one to the same number, one has added nothing.
+        """
         content = copy.content or Content()
-        change = set_field(self.field, self.value(content, now), self.manager)
-        read = content.value(self.field)
+        value, read = self.value(content, now), content.value(self.field)
+        change, counts = set_field(self.field, value, self.manager), self.sets == "counter"
 
         def changed(found: Content) -> Content:
-            undone.anything = found.value(self.field) != read
+            stands = found.value(self.field)
+            another = found.manager(self.field) != self.manager
+            undone.anything = another and stands != read and (counts or stands != value)
             return change(found)
 
         version = copy.resource_version if self.locked else None
@@ -170,7 +175,7 @@ class Writer:
             if call.outcome < CONFLICT:
                 tally.succeeded += 1
                 tally.unchanged += call.outcome is Outcome.UNCHANGED
-                tally.lost_updates += undone.anything and call.outcome is not Outcome.UNCHANGED
+                tally.lost_updates += undone.anything
                 return ApiObject(key.namespace, key.name, key.labels, call.revision, call.content)
             if call.outcome is not CONFLICT:
                 return None

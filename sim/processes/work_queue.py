@@ -15,6 +15,8 @@ from sim.units import Nanoseconds
 class Wake(Event):
     """What an idle worker yields. Re-armable: only that worker ever waits for it."""
 
+    __slots__ = ("_ok", "_value", "callbacks", "env")
+
     def __init__(self, env: Clock):
         super().__init__(env)
         self._ok, self._value = True, None
@@ -48,7 +50,8 @@ class Workplace:
     def idle(self, wake: Wake) -> Wake:
         """Nothing to do: yield the result, and ask the queue again."""
         self._idle.append(wake)
-        return wake.sleep()
+        wake.callbacks = []  # as `sleep`, without its call
+        return wake
 
     def add(self, key: Hashable, priority: int = 0) -> None:
         """An event handler's add."""
@@ -80,20 +83,21 @@ class Workplace:
         due = self.queue.next_due()
         if due is None or due >= self._rings_at:
             return
-        if self._alarm.armed:  # for later: that one will ring for nothing
+        if self._alarm.callbacks is not None:  # for later: that one will ring for nothing
             self._alarm = Alarm(self._env, self._ring)
         self._rings_at = due
-        self._alarm.arm(max(0, due - now))
+        self._alarm.arm(due - now if due > now else 0)
 
     def _ring(self, _alarm: Alarm) -> None:
         now = self._env._now
         if now < self._rings_at:
             return
         self._rings_at = NEVER
-        ready = self.queue.advance(now)
+        queue = self.queue
+        ready = queue.advance(now)
         self._rearm(now)
         if ready:
-            depth = len(self.queue)
+            depth = len(queue)
             if depth > self.depth_max:
                 self.depth_max = depth
             idle = self._idle

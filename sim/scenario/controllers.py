@@ -65,7 +65,8 @@ class ElectionClocks(Section):
 class Resolved:
     """What a controller does in the end. qps: None for no limiter; resync: None for never; times in nanoseconds.
 
-    election: None also where the lock is never renewed (leader-for-life). defaults: all that the release decides. origin:
+    elected: whether it runs only while it holds a lock; election: its clocks, None also where the lock is never renewed
+    (leader-for-life). defaults: all that the release decides. origin:
     `scenario`, or the stack that gave the value, by path.
     """
 
@@ -77,6 +78,7 @@ class Resolved:
     limiter: Limiter
     fifo: FifoKind
     resync: Nanoseconds | None
+    elected: bool
     election: Election | None
     recover_panic: bool
     workers: int
@@ -131,6 +133,12 @@ class Controller(Section):
         return self
 
     @model_validator(mode="after")
+    def _waits_for_something(self) -> Controller:
+        if self.standby and not self.leader_election:
+            raise refused(f'"{self.standby}" is not allowed: a standby waits for a lease; write 0, or turn leader_election on', at="standby")
+        return self
+
+    @model_validator(mode="after")
     def _clocks_fit(self) -> Controller:
         clocks = self._elected(STACKS[self.stack].election)
         if clocks is None:
@@ -178,6 +186,7 @@ class Controller(Section):
             limiter=self.queue.limiter or stack.limiter(queue),
             fifo=stack.fifo,
             resync=stack.resync,
+            elected=self.leader_election,
             election=self._elected(stack.election) if self.leader_election else None,
             recover_panic=stack.recover_panic if self.recover_panic is None else self.recover_panic,
             workers=self._workers(stack),

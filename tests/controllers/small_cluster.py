@@ -29,7 +29,9 @@ SERVER: Settings = {
 APP: Settings = {"key_bytes": 50, "value_bytes": 1000}
 
 
-def simulate(horizon: str, *, etcd: Settings | None = None, server: Settings | None = None, seed: int = 1, **sections: Any) -> sim.Run:
+def simulate(
+    horizon: str, *, etcd: Settings | None = None, server: Settings | None = None, seed: int = 1, **sections: Any
+) -> sim.Run:
     """One run of the small cluster with these sections. etcd, server: what differs there."""
     data: dict[str, Any] = {"apiservers": {"api": {**SERVER, **(server or {})}}, "objects": {"app": APP}, **sections}
     scenario = from_dict({"horizon": horizon, "etcd": {**ETCD, **(etcd or {})}, **data})

@@ -29,22 +29,25 @@ class Observed:
 
 
 class Demand:
-    """Moments of the demand since they were last taken. Sums are whole numbers: nothing is lost over long periods."""
+    """Moments of the demand since they were last taken. Sums are whole numbers: nothing is lost over long periods.
 
-    __slots__ = ("_seats_time", "_squares_time", "_time", "peak")
+    peak: the highest; time, seats_time, squares_time: sums of ns, of demand times ns, of its square times ns.
+    """
+
+    __slots__ = ("peak", "seats_time", "squares_time", "time")
 
     def __init__(self) -> None:
         self.peak = 0
-        self._time: Nanoseconds = 0
-        self._seats_time = 0
-        self._squares_time = 0
+        self.time: Nanoseconds = 0
+        self.seats_time = 0
+        self.squares_time = 0
 
     def add(self, seats: int, elapsed: Nanoseconds) -> None:
         """Demand was `seats` for `elapsed` ns."""
-        self._time += elapsed
+        self.time += elapsed
         work = seats * elapsed
-        self._seats_time += work
-        self._squares_time += seats * work
+        self.seats_time += work
+        self.squares_time += seats * work
 
     def note(self, seats: int) -> None:
         """Demand is now `seats`, be it for no time at all: the peak counts it."""
@@ -53,7 +56,7 @@ class Demand:
 
     def take(self, seats: int) -> Observed:
         """What was observed; begin anew, with `seats` now."""
-        duration, first, second = self._time, self._seats_time, self._squares_time
+        duration, first, second = self.time, self.seats_time, self.squares_time
         observed = Observed(
             duration,
             self.peak,
@@ -61,7 +64,7 @@ class Demand:
             math.sqrt(second * duration - first * first) / duration if duration else 0.0,
         )
         self.peak = seats
-        self._time = self._seats_time = self._squares_time = 0
+        self.time = self.seats_time = self.squares_time = 0
         return observed
 
 

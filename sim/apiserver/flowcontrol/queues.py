@@ -141,7 +141,10 @@ class QueueSet:
         """
         if request.state is not _EXECUTING:
             raise ValueError(f"{request!r} does not execute")
-        self._plan_release(request, at)
+        request.due = at  # as `_plan_release`, without its call: each request comes here
+        heappush(self._releases, (at, next(self._sequence), request))
+        if at < self._next:
+            self._next = at
 
     def cancel(self, now: Nanoseconds, request: Request) -> None:
         """The client of a queued request went away: it leaves the queue, counted as a time-out. Others do nothing."""
@@ -193,6 +196,21 @@ class QueueSet:
         Nobody is told yet: `advance` does that.
         """
         releases, deadlines = self._releases, self._deadlines
+        while not deadlines:  # so nobody waits, and nobody will for a release: the way of nearly all
+            if not releases:
+                self._next = NEVER
+                return
+            release, _, request = releases[0]
+            if release > now:
+                self._next = release
+                return
+            heappop(releases)
+            if request.due == release:
+                request.due = NEVER
+                if request.state is _EXECUTING:
+                    self._end(release, request)
+                else:
+                    self._leave(release, request)
         while True:
             release = releases[0][0] if releases else NEVER
             deadline = deadlines[0][0] if deadlines else NEVER
@@ -221,8 +239,14 @@ class QueueSet:
         if elapsed:
             self._synced = now
             seats = self.seats_in_use + self.seats_waiting
-            self.demand.add(seats, elapsed)
-            self.fair.run(min(seats - self._leaked, self.limit), elapsed)
+            demand = self.demand
+            demand.time += elapsed  # as `demand.add`, without its call
+            if seats:  # else no queue is active either
+                work = seats * elapsed
+                demand.seats_time += work
+                demand.squares_time += seats * work
+                seats -= self._leaked
+                self.fair.run(seats if seats < self.limit else self.limit, elapsed)
 
     def _arrive_without_queue(self, now: Nanoseconds, request: Request) -> None:
         if self.fair.queues:
@@ -287,8 +311,9 @@ class QueueSet:
         request.decided = now
         self.executing += 1
         self.dispatched += 1
-        self.seats_in_use += request.work.seats
-        self.demand.note(self.seats_in_use + self.seats_waiting)
+        self.seats_in_use = seats = self.seats_in_use + request.work.seats
+        if seats + self.seats_waiting > self.demand.peak:
+            self.demand.note(seats + self.seats_waiting)
         if self._on_wait is not None:
             self._on_wait(now - request.arrived)
 

@@ -1,0 +1,75 @@
+"""The scenarios about controllers that come with etcdsim: each shows what its first line says, here over a shorter time."""
+
+from __future__ import annotations
+
+import pytest
+
+import sim
+
+
+def runs(name: str, horizon: str, *variants: str):
+    return sim.run(sim.load(name).with_({"horizon": horizon}), variants=list(variants), workers=1)
+
+
+def test_hot_loop():
+    found = runs("hot-loop", "60s", "counter", "limited", "timestamp", "timestamp-first", "generation", "predicate")
+    reconciles = {variant: run.metrics["controller.reconciles"] for variant, run in found.items()}
+    assert reconciles["predicate"] == 200 + 11
+    assert reconciles["generation"] == pytest.approx(2 * reconciles["predicate"], abs=2)
+    assert reconciles["timestamp-first"] == pytest.approx(reconciles["generation"], rel=0.1)
+    assert reconciles["counter"] == pytest.approx(4 * 60 / 0.063, rel=0.1)  # four workers, 63 ms a run on average
+    assert reconciles["timestamp"] == pytest.approx(reconciles["counter"], rel=0.05)
+    assert reconciles["limited"] == pytest.approx(20 * 59 + 30, rel=0.02)
+
+
+def test_leader_failover():
+    found = runs("leader-failover", "3m", "calm", "short-stall", "stall", "stall-released", "outage", "crash", "full")
+    without = {variant: run.metrics["leader_election.leaderless_seconds"] for variant, run in found.items()}
+    assert without["calm"] == without["short-stall"] == 0
+    assert without["stall"] > 15 > 10 > without["outage"] > 0  # the standby has seen the last renewal before an outage
+    assert without["full"] > 100
+    assert found["crash"].metrics["controller.restarts"] >= 1
+
+
+def test_error_storm():
+    found = runs("error-storm", "1m", "with-bucket", "exponential", "priority-queue", "slow-start", "fast-slow")
+    calls = {variant: run.metrics["controller.reconciles"] for variant, run in found.items()}
+    assert calls["with-bucket"] == pytest.approx(1100 + 10 * 60, abs=30)
+    assert calls["exponential"] == pytest.approx(13.5 * 1000, rel=0.05)
+    assert calls["priority-queue"] == pytest.approx(calls["exponential"], rel=0.02)
+    assert calls["slow-start"] == pytest.approx(6 * 1000, rel=0.05)
+    assert calls["fast-slow"] > 2 * calls["exponential"]
+    dropped = runs("error-storm", "320s", "three-tries")["three-tries"]  # the bucket needs 300 s for 3,000 retries
+    assert dropped.metrics["controller.reconciles"] == 4000
+    assert dropped.metrics["workqueue.dropped"] == 1000
+
+
+def test_write_conflicts():
+    variants = ("update", "update-retried", "merge-patch", "merge-patch-locked", "apply", "apart")
+    found = {variant: run.metrics for variant, run in runs("write-conflicts", "30s", *variants).items()}
+    assert found["update"]["writes.conflicts"] == found["merge-patch-locked"]["writes.conflicts"] > 100
+    assert found["update-retried"]["writes.given_up"] < 0.05 * found["update"]["writes.conflicts"]
+    assert found["merge-patch"]["writes.lost_updates"] > 100
+    assert found["merge-patch"]["writes.conflicts"] == found["apart"]["writes.conflicts"] == 0
+    assert found["apply"]["writes.conflicts"] > 0.9 * found["apply"]["writes.requests"]
+    for variant in ("update", "update-retried", "merge-patch-locked", "apart"):
+        assert found[variant]["writes.lost_updates"] == 0
+
+
+def test_apf_overload():
+    found = runs("apf-overload", "1m", "fair", "unfair", "fewer-shares", "fast-webhook")
+    beats = {variant: run.writers["node-heartbeats"]["puts"] for variant, run in found.items()}
+    assert beats["fair"] == beats["fewer-shares"] == beats["fast-webhook"] > 1.02 * beats["unfair"]
+    assert found["unfair"].metrics["apiserver.throttled"] > 1000 > found["fair"].metrics["apiserver.throttled"] == 0
+    assert found["fewer-shares"].metrics["writes.succeeded"] < 0.2 * found["fair"].metrics["writes.succeeded"]
+    assert found["fast-webhook"].metrics["writes.succeeded"] > 1.5 * found["fair"].metrics["writes.succeeded"]
+
+
+def test_informer_outage():
+    found = runs("informer-outage", "4m", "calm", "outage", "with-predicate", "slow-handler")
+    relists = {variant: run.metrics["watch.relists"] for variant, run in found.items()}
+    assert relists == {"calm": 0, "outage": 3, "with-predicate": 3, "slow-handler": 0}
+    reconciles = {variant: run.metrics["controller.reconciles"] for variant, run in found.items()}
+    assert reconciles["outage"] > reconciles["calm"] + 3 * 1500  # three lists of 2,000, less what they were not told
+    assert reconciles["with-predicate"] <= reconciles["calm"]
+    assert reconciles["slow-handler"] == pytest.approx(6 * 240 / 0.3, rel=0.02)

@@ -1,0 +1,534 @@
+"""Mistakes in what says how controllers, their informers and queues, webhooks and API servers behave: one line each, exactly.
+
+A table a section: what is written there, and what is said about it, below the section's own path. `WANTED` holds what is not said
+yet, though it should be; `ODD` what `etcdsim check` should warn of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from sim.errors import InputError
+from sim.scenario import Scenario, load, warnings
+
+HEAD = "horizon: 1m\netcd: {members: {a: {}}}\n"
+WIDGET = "objects: {widget: {key_bytes: 60, value_bytes: 1kB}}\n"
+
+DURATION = "; write 300ms, 5m, 1h30m or a number of seconds"
+DISTRIBUTION = DURATION + ", or a duration, {median, p99}, {mean, sd}, {quantiles} or {mixture}"
+EVERY = "; write exp(157s) for exponential gaps, or 300ms, 5m, 1h30m or a number of seconds"
+RATE = "; write 27/s, 600/min, 4/h or a number per second"
+FRACTION = "; write 12% or a number from 0 to 1"
+COUNT = "; write a whole number from 0"
+POSITIVE = "; it must be above zero"
+NAME_ONLY = "; letters, digits, - and _"
+NAME = NAME_ONLY + ", in quotes if it is a number"
+MATCH = '; write operations and an object, such as "create update pods" or "* *"'
+
+Table = Mapping[str, str]
+
+INFORMERS = {
+    "{object: podd}": '.object: "podd" is not a declared object; did you mean "pod"?',
+    "{object: 5}": '.object: "5" is not a name' + NAME,
+    "{resync: -1}": '.resync: "-1" is negative' + DURATION,
+    "{resync: soon}": '.resync: "soon" is not a duration' + DURATION,
+    "{resync: true}": '.resync: "true" is not a duration' + DURATION,
+    "{fifo: fast}": '.fifo: "fast" is not allowed; one of delta, real',
+    "{selector: app}": '.selector: "app" is not a list of labels; write app=web or app=web,tier=front',
+    "{selector: {a: b}}": '.selector: "{a: b}" is not a list of labels; write app=web or app=web,tier=front',
+    "{selector: a!=b}": '.selector: "a!=b" is not a list of labels; write app=web or app=web,tier=front',
+    "pods": ': "pods" is not a mapping; allowed keys: object, selector, resync, fifo',
+    "{slector: a=b}": '.slector: unknown key; did you mean "selector"?',
+    "{predicate: none}": ".predicate: unknown key; allowed: object, selector, resync, fifo",
+}  # fmt: skip
+
+CONTROLLERS = {
+    "{count: 2.5}": '.count: "2.5" is not a whole number',
+    "{count: .nan}": '.count: "nan" is not a whole number',
+    "{count: .inf}": '.count: "inf" is not a whole number',
+    "{count: true}": '.count: "true" is not a whole number',
+    "{count: many}": '.count: "many" is not a whole number',
+    "{count: [1]}": '.count: "[1]" is not a whole number',
+    "{count: {}}": '.count: "{}" is not a whole number',
+    "{count: 0}": '.count: "0" is not allowed' + POSITIVE,
+    "{standby: -1}": '.standby: "-1" is negative' + COUNT,
+    "{standby: 2.5}": '.standby: "2.5" is not a whole number',
+    "{shards: 0}": '.shards: "0" is not allowed' + POSITIVE,
+    '{workers: "3 pods"}': '.workers: "3 pods" is not a whole number',
+    "{cpus: 0}": '.cpus: "0" is not allowed' + POSITIVE,
+    "{max_retries: -1}": '.max_retries: "-1" is negative' + COUNT,
+    "{max_retries: 2.5}": '.max_retries: "2.5" is not a whole number',
+    "{restart: -5s}": '.restart: "-5s" is not a duration' + DURATION,
+    "{restart: 0}": '.restart: "0" is not allowed' + POSITIVE,
+    "{restart: never}": '.restart: "never" is not a duration' + DURATION,
+    "{restart: 5 mins}": '.restart: "5 mins" is not a duration' + DURATION,
+    "{restart: [1s]}": '.restart: "[1s]" is not a duration' + DURATION,
+    "{election: {lease_duration: -1}}": '.election.lease_duration: "-1" is negative' + DURATION,
+    "{election: {lease_duration: .nan}}": '.election.lease_duration: "nan" is not a duration' + DURATION,
+    "{election: {renew_deadline: soon}}": '.election.renew_deadline: "soon" is not a duration' + DURATION,
+    "{election: {renew_deadline: 0}}": '.election.renew_deadline: "0" is not allowed' + POSITIVE,
+    "{election: {retry_period: off}}": '.election.retry_period: "off" is not a duration' + DURATION,
+    "{election: {release_on_cancel: maybe}}": '.election.release_on_cancel: "maybe" is not true or false',
+    "{election: {lease_duration: 10s, renew_deadline: 10s}}":
+        '.election.lease_duration: "10s" is not longer than the renew deadline of 10s',
+    "{election: {lease_duration: 5s}}": '.election.lease_duration: "5s" is not longer than the renew deadline of 10s',
+    "{election: {renew_deadline: 20s}}": '.election.lease_duration: "15s" is not longer than the renew deadline of 20s',
+    "{election: {renew_deadline: 2.4s}}": '.election.renew_deadline: "2s400ms" is not longer than 1.2 retry periods of 2s',
+    "{election: {retry_period: 9s}}": '.election.renew_deadline: "10s" is not longer than 1.2 retry periods of 9s',
+    "{election: [15s,10s,2s]}": (
+        '.election: "[15s, 10s, 2s]" is not a mapping; allowed keys: lease_duration, renew_deadline, '
+        "retry_period, release_on_cancel"
+    ),
+    "{election: 15s}":
+        '.election: "15s" is not a mapping; allowed keys: lease_duration, renew_deadline, retry_period, release_on_cancel',
+    "{election: {lease: 15s}}":
+        ".election.lease: unknown key; allowed: lease_duration, renew_deadline, retry_period, release_on_cancel",
+    "{recover_panic: never}": '.recover_panic: "never" is not true or false',
+    "{leader_election: []}": '.leader_election: "[]" is not true or false',
+    "{informers: [pods]}": '.informers: "pods" is not a declared informer; declared: none',
+    "{informers: [1]}": '.informers.0: "1" is not a name' + NAME,
+    "{informers: [[pods]]}": '.informers.0: "[pods]" is not a name' + NAME,
+    "{informers: [null]}": '.informers.0: "null" is not a name' + NAME,
+    "{watches: [pods]}": '.watches: "[pods]" is not a mapping',
+    "{watches: {a.b: {object: pod}}}": '.watches.a.b: "a.b" is not a name' + NAME_ONLY,
+    "{client: {priority_level: root}}": (
+        '.client.priority_level: "root" is not allowed; one of exempt, system, node-high, leader-election, '
+        "workload-high, workload-low, global-default, catch-all"
+    ),
+    "{client: {priority_level: []}}": (
+        '.client.priority_level: "[]" is not allowed; one of exempt, system, node-high, leader-election, '
+        "workload-high, workload-low, global-default, catch-all"
+    ),
+    "{client: {qps: 0}}": '.client.qps: "0" is not a rate above zero' + RATE,
+    "{client: {qps: -1}}": '.client.qps: "-1" is not a rate above zero' + RATE,
+    "{client: {qps: .nan}}": '.client.qps: "nan" is not a rate' + RATE,
+    "{client: {qps: true}}": '.client.qps: "true" is not a rate' + RATE,
+    "{client: {burst: 0}}": '.client.burst: "0" is not allowed' + POSITIVE,
+    "{client: {burst: off}}": '.client.burst: "off" is not a whole number',
+    "{client: 20}": '.client: "20" is not a mapping; allowed keys: qps, burst, priority_level',
+    "{queue: {kind: fifo}}": '.queue.kind: "fifo" is not allowed; one of rate_limiting, priority',
+    "{queue: priority}": '.queue: "priority" is not a mapping; allowed keys: kind, limiter',
+    "{reconcile: {writes: {s: update}}}": '.watches: "{}" is not allowed: a controller that writes to objects has to watch them',
+    "{reconcile: {finalizer: true}}": '.watches: "{}" is not allowed: a controller that writes to objects has to watch them',
+    "{reconcile: {events: {}}}": '.watches: "{}" is not allowed: a controller that writes to objects has to watch them',
+    "{reconcile: fast}": (
+        '.reconcile: "fast" is not a mapping; allowed keys: every, duration, on_zero_value, writes, '
+        "finalizer, events, errors, terminal_errors, requeues, panics, poisoned"
+    ),
+    "{stack: 0.23}": '.stack: "0.23" is not a known stack; docs/stacks.md lists them',
+    "{stack: controller-runtime-0.230}":
+        '.stack: "controller-runtime-0.230" is not a known stack; did you mean "controller-runtime-0.23"?',
+    "{stack: kubebuilder-4}": '.stack: "kubebuilder-4" is not a known stack; docs/stacks.md lists them',
+    "{stack: [a]}": '.stack: "[a]" is not a known stack; docs/stacks.md lists them',
+    "{stack: client-go-0.34, queue: {kind: priority}}":
+        '.queue.kind: "priority" is not a queue of client-go-0.34; it exists from controller-runtime-0.20 on',
+}  # fmt: skip
+
+WATCHES = {
+    "{predicate: generation}":
+        '.predicate: "generation" is not allowed; one of none, generation_changed, resource_version_changed',
+    "{predicate: []}": '.predicate: "[]" is not allowed; one of none, generation_changed, resource_version_changed',
+    "{handler: -1}": '.handler: "-1" is not a duration' + DISTRIBUTION,
+    "{handler: {}}":
+        '.handler: "{}" is not a distribution; write a duration, {median, p99}, {mean, sd}, {quantiles} or {mixture}',
+    "{handler: {median: 1ms}}": ".handler.p99: missing; it is required",
+    "app=web": ': "app=web" is not a mapping; allowed keys: object, selector, predicate, handler',
+    "{resync: 1m}": ".resync: unknown key; allowed: object, selector, predicate, handler",
+}  # fmt: skip
+
+LIMITERS = {
+    "exponential": ': "exponential" is not a mapping, such as {kind: bucket, rate: 10, burst: 100}',
+    "[{kind: exponential}]": ': "[{kind: exponential}]" is not a mapping, such as {kind: bucket, rate: 10, burst: 100}',
+    "{}": ".kind: missing; one of exponential, bucket, fast_slow, max_of, with_max_wait",
+    "{kind: [bucket]}": '.kind: "[bucket]" is not a kind of limiter; did you mean "bucket"?',
+    "{kind: 5}": '.kind: "5" is not a kind of limiter; one of exponential, bucket, fast_slow, max_of, with_max_wait',
+    "{max_of: [{kind: exponential}]}": ".kind: missing; one of exponential, bucket, fast_slow, max_of, with_max_wait",
+    "{kind: max_of, limiters: []}": '.limiters: "[]" is not allowed; at least one limiter is needed',
+    "{kind: max_of, limiters: null}": ".limiters: missing; it is required",
+    "{kind: max_of}": ".limiters: missing; it is required",
+    "{kind: max_of, limiters: [null]}": '.limiters.0: "null" is not a mapping, such as {kind: bucket, rate: 10, burst: 100}',
+    "{kind: max_of, limiters: [bucket]}": '.limiters.0: "bucket" is not a mapping, such as {kind: bucket, rate: 10, burst: 100}',
+    "{kind: with_max_wait, max: 1m}": ".limiter: missing; it is required",
+    "{kind: with_max_wait, limiter: {kind: bucket}}": ".max: missing; it is required",
+    "{kind: exponential, base: 0}": '.base: "0" is not allowed' + POSITIVE,
+    "{kind: exponential, base: -1}": '.base: "-1" is negative' + DURATION,
+    "{kind: bucket, rate: 0}": '.rate: "0" is not a rate above zero' + RATE,
+    "{kind: bucket, rate: .inf}": '.rate: "inf" is not a rate' + RATE,
+    "{kind: bucket, burst: 0}": '.burst: "0" is not allowed' + POSITIVE,
+    "{kind: fast_slow, fast: 1ms}": ".slow: missing; it is required (and 1 more)",
+    "{kind: fast_slow, fast: 0, slow: 0, max_fast_attempts: 0}": '.max_fast_attempts: "0" is not allowed' + POSITIVE,
+}  # fmt: skip
+
+RECONCILES = {
+    "{finalizer: never}": '.finalizer: "never" is not true or false',
+    "{errors: -0.1}": '.errors: "-0.1" is not a fraction' + FRACTION,
+    "{errors: 1.1}": '.errors: "1.1" is not a fraction' + FRACTION,
+    "{terminal_errors: 110%}": '.terminal_errors: "110%" is not a fraction' + FRACTION,
+    "{requeues: 50 percent}": '.requeues: "50 percent" is not a fraction' + FRACTION,
+    "{panics: .nan}": '.panics: "nan" is not a fraction' + FRACTION,
+    "{panics: true}": '.panics: "true" is not a fraction' + FRACTION,
+    "{poisoned: []}": '.poisoned: "[]" is not a fraction' + FRACTION,
+    "{poisoned: 1e30}": '.poisoned: "1e+30" is not a fraction' + FRACTION,
+    "{errors: never}": '.errors: "never" is not a fraction' + FRACTION,
+    "{errors: 50%, panics: 60%}": ".errors: errors, terminal_errors, requeues and panics together are more than 1",
+    "{on_zero_value: {create: pod}, writes: {s: update}}":
+        ": a controller creates objects for zero values, or it writes to what it watches, not both",
+    "{writes: [update]}": '.writes: "[update]" is not a mapping',
+    "{writes: update}": '.writes: "update" is not a mapping',
+    "{writes: {a.b: update}}": '.writes.a.b: "a.b" is not a name' + NAME_ONLY,
+    "{events: {object: podd}}": '.events.object: "podd" is not a declared object; did you mean "pod"?',
+    "{events: {per_reconcile: -1}}": '.events.per_reconcile: "-1" is negative' + COUNT,
+    "{events: {per_reconcile: 2.5}}": '.events.per_reconcile: "2.5" is not a whole number',
+    "{events: {message: other}}": '.events.message: "other" is not allowed; one of same, unique',
+    "{events: true}": '.events: "true" is not a mapping; allowed keys: object, per_reconcile, message',
+    "{events: event}": '.events: "event" is not a mapping; allowed keys: object, per_reconcile, message',
+    "{every: -1}": '.every: "-1" is negative' + DURATION,
+    "{every: true}": '.every: "true" is not a duration' + DURATION,
+    "{every: exp(1s)}": '.every: "exp(1s)" is not a duration' + DURATION,
+}  # fmt: skip
+
+WRITES = {
+    "{force: never}": '.force: "never" is not true or false',
+    "{verb: updat}": '.verb: "updat" is not allowed; one of update, merge_patch, merge_patch_locked, json_patch, apply',
+    "{verb: put}": '.verb: "put" is not allowed; one of update, merge_patch, merge_patch_locked, json_patch, apply',
+    "{verb: []}": '.verb: "[]" is not allowed; one of update, merge_patch, merge_patch_locked, json_patch, apply',
+    "updat": '.verb: "updat" is not allowed; one of update, merge_patch, merge_patch_locked, json_patch, apply',
+    "[]": ': "[]" is not a mapping; allowed keys: verb, sets, field, retry, force',
+    "5": ': "5" is not a mapping; allowed keys: verb, sets, field, retry, force',
+    "{sets: count}": '.sets: "count" is not allowed; one of counter, timestamp, generation, constant',
+    "{field: 5}": '.field: "5" is not text; write it in quotes',
+    "{retry: always}": '.retry: "always" is not allowed; one of off, default, backoff',
+    "{retry: true}": '.retry: "true" is not allowed; one of off, default, backoff',
+    "{vreb: update}": '.vreb: unknown key; did you mean "verb"?',
+}  # fmt: skip
+
+APISERVERS = {
+    "{flow_control: []}": '.flow_control: "[]" is neither off nor a mapping of priority levels',
+    "{flow_control: 5}": '.flow_control: "5" is neither off nor a mapping of priority levels',
+    "{flow_control: {workload: {shares: 5}}}": '.flow_control.workload: unknown key; did you mean "workload-low"?',
+    "{flow_control: {exempt: {shares: 5}}}": (
+        ".flow_control.exempt: unknown key; allowed: system, node-high, leader-election, workload-high, "
+        "workload-low, global-default, catch-all"
+    ),
+    "{flow_control: {workload-lo: {shares: 5}}}": '.flow_control.workload-lo: unknown key; did you mean "workload-low"?',
+    "{flow_control: {5: {shares: 5}}}": (
+        ".flow_control.5: unknown key; allowed: system, node-high, leader-election, workload-high, "
+        "workload-low, global-default, catch-all"
+    ),
+    "{flow_control: [{workload-low: {shares: 5}}]}":
+        '.flow_control: "[{workload-low: {shares: 5}}]" is neither off nor a mapping of priority levels',
+    "{in_flight: {reads: 0}}": '.in_flight.reads: "0" is not allowed' + POSITIVE,
+    "{in_flight: {reads: off}}": '.in_flight.reads: "off" is not a whole number',
+    "{in_flight: {writes: .nan}}": '.in_flight.writes: "nan" is not a whole number',
+    "{in_flight: off}": '.in_flight: "off" is not a mapping; allowed keys: reads, writes',
+    "{in_flight: 600}": '.in_flight: "600" is not a mapping; allowed keys: reads, writes',
+    "{in_flight: {read: 5}}": '.in_flight.read: unknown key; did you mean "reads"?',
+    "{watch_cache: {window: 74s}}": '.watch_cache.window: "1m14s" is too short: the API server takes at least 75s',
+    "{watch_cache: {window: 0}}": '.watch_cache.window: "0" is not allowed' + POSITIVE,
+    "{watch_cache: {window: off}}": '.watch_cache.window: "off" is not a duration' + DURATION,
+    "{watch_cache: {window: 74999ms}}": '.watch_cache.window: "1m14s999ms" is too short: the API server takes at least 75s',
+    "{watch_cache: off}": '.watch_cache: "off" is not a mapping; allowed keys: window',
+    "{watch_cache: {size: 100}}": ".watch_cache.size: unknown key; allowed: window",
+    "{per_object: -1}": '.per_object: "-1" is negative' + DURATION,
+    "{per_object: off}": '.per_object: "off" is not a duration' + DURATION,
+    "{per_object: {median: 1ms, p99: 2ms}}": '.per_object: "{median: 1ms, p99: 2ms}" is not a duration' + DURATION,
+    "{request_timeout: 0}": '.request_timeout: "0" is not allowed' + POSITIVE,
+    "{count: 0}": '.count: "0" is not allowed' + POSITIVE,
+    "{count: 2.5}": '.count: "2.5" is not a whole number',
+}  # fmt: skip
+
+WEBHOOKS = {
+    '{latency: 1ms, match: ""}': '.match: "" matches nothing' + MATCH,
+    "{latency: 1ms, match: update}": '.match: "update" matches nothing' + MATCH,
+    '{latency: 1ms, match: "update pods,nodes"}': '.match: "update pods,nodes" matches nothing' + MATCH,
+    '{latency: 1ms, match: "get pods"}': '.match: "get pods" matches nothing' + MATCH,
+    '{latency: 1ms, match: "* gizmos"}': '.match: "gizmo" is not a declared object; declared: pod, lease, node, event',
+    '{latency: 1ms, match: "update podz"}': '.match: "podz" is not a declared object; did you mean "pod"?',
+    "{latency: 1ms, match: 5}": '.match: "5" matches nothing' + MATCH,
+    '{latency: 1ms, match: "pods update"}': '.match: "pods update" matches nothing' + MATCH,
+    '{match: "* *"}': ".latency: missing; it is required",
+    "{latency: 1ms}": ".match: missing; it is required",
+    "{}": ".match: missing; it is required (and 1 more)",
+    "guard": ': "guard" is not a mapping; allowed keys: match, kind, latency, timeout, failure_policy, failing, denying',
+    '{latency: 1ms, match: "* *", kind: mutate}': '.kind: "mutate" is not allowed; one of validating, mutating',
+    '{latency: 1ms, match: "* *", timeout: 0}': '.timeout: "0" is not allowed' + POSITIVE,
+    '{latency: 1ms, match: "* *", timeout: never}': '.timeout: "never" is not a duration' + DURATION,
+    '{latency: 1ms, match: "* *", failure_policy: Fail}': '.failure_policy: "Fail" is not allowed; one of fail, ignore',
+    '{latency: 1ms, match: "* *", failing: 1.1}': '.failing: "1.1" is not a fraction' + FRACTION,
+    '{latency: 1ms, match: "* *", denying: .nan}': '.denying: "nan" is not a fraction' + FRACTION,
+    '{match: "* *", latency: never}': '.latency: "never" is not a duration' + DISTRIBUTION,
+    "{x: 0}": ".x: unknown key; allowed: match, kind, latency, timeout, failure_policy, failing, denying",
+}  # fmt: skip
+
+WORKLOADS = {
+    "{kind: objects, object: widget, count: 0}": '.count: "0" is not allowed' + POSITIVE,
+    "{kind: objects, object: widget, count: 1, replace_every: 1s, finalizers: 2.5}": '.finalizers: "2.5" is not a whole number',
+    "{kind: objects, object: widget, count: true}": '.count: "true" is not a whole number',
+    "{kind: objects, object: widget, count: 1, change_every: 0}": '.change_every: "0" is not an interval above zero' + EVERY,
+    "{kind: objects, object: widget, count: 1, change_every: exp()}": '.change_every: "exp()" is not an interval' + EVERY,
+    "{kind: objects, object: widget, count: 1, change_every: 5/s}": '.change_every: "5/s" is not an interval' + EVERY,
+    "{kind: objects, object: widget, count: 1, change_every: .nan}": '.change_every: "nan" is not an interval' + EVERY,
+    "{kind: objects, count: 1}": ".object: missing; it is required",
+    "{kind: objects, object: widget}": ".count: missing; it is required",
+    "{kind: objects, object: widgets, count: 1}": '.object: "widgets" is not a declared object; did you mean "widget"?',
+    "{kind: objects, object: widget, count: 1, labels: {app: web}}":
+        '.labels: "{app: web}" is not a list of labels; write app=web or app=web,tier=front',
+    "{kind: objects, object: widget, count: 1, every: 5s}":
+        ".every: unknown key; allowed: kind, object, count, labels, finalizers, change_every, replace_every",
+    "{kind: writers, object: widget, clients: 0}": '.clients: "0" is not allowed' + POSITIVE,
+    "{kind: writers, object: widget, clients: 1, objects: 0}": '.objects: "0" is not allowed' + POSITIVE,
+    "{kind: writers, object: widget, clients: .nan}": '.clients: "nan" is not a whole number',
+    "{kind: writers, object: widget, clients: 1, think: -1}": '.think: "-1" is not a duration' + DISTRIBUTION,
+    "{kind: writers, object: widget, clients: 1, think: {median: 1s}}": ".think.p99: missing; it is required",
+    "{kind: writers, object: widget, clients: 1, write: []}":
+        '.write: "[]" is not a mapping; allowed keys: verb, sets, field, retry, force',
+    "{kind: writers, object: widget, clients: 1, write: {verb: x}}":
+        '.write.verb: "x" is not allowed; one of update, merge_patch, merge_patch_locked, json_patch, apply',
+    "{kind: writers, object: widget}": ".clients: missing; it is required",
+}  # fmt: skip
+
+FAULTS = {
+    "{kind: apiserver_outage, target: apiservers.apj, at: 1s, for: 1s}":
+        '.target: "apj" is not a declared API server; did you mean "api"?',
+    "{kind: apiserver_outage, target: apiservers.zzz, at: 1s, for: 1s}":
+        '.target: "zzz" is not a declared API server; declared: api',
+    "{kind: apiserver_outage, target: members.a, at: 1s, for: 1s}":
+        '.target: "members.a" cannot have a fault of kind apiserver_outage; write apiservers.<name>',
+    "{kind: disk_stall, target: apiservers.api, at: 1s, for: 1s}":
+        '.target: "apiservers.api" cannot have a fault of kind disk_stall; write members.<name>',
+    "{kind: apiserver_outage, target: apiservers.api.wal, at: 1s, for: 1s}":
+        '.target: "apiservers.api.wal" cannot have a fault of kind apiserver_outage; write apiservers.<name>',
+    "{kind: apiserver_outage, target: api, at: 1s, for: 1s}": (
+        '.target: "api" is not a target; write members.<name>, its members.<name>.wal or '
+        "members.<name>.backend, or apiservers.<name>"
+    ),
+    "{kind: apiserver_outage, at: 1s, for: 1s}": ".target: missing; it is required",
+    "{kind: apiserver_outage, target: apiservers.api, at: 1s, for: 0}": '.for: "0" is not allowed' + POSITIVE,
+    "{kind: apiserver_outage, target: apiservers.api, at: -1s, for: 5s}": '.at: "-1s" is not a duration' + DURATION,
+    "{kind: apiserver_outage, target: apiservers.api, at: 1s, for: never}": '.for: "never" is not a duration' + DURATION,
+    "{kind: apiserver_outag, target: apiservers.api, at: 1s, for: 1s}":
+        '.kind: "apiserver_outag" is not allowed; one of disk_stall, apiserver_outage',
+    "{kind: apiserver_outage, target: [apiservers.api], at: 1s, for: 1s}": (
+        '.target: "[apiservers.api]" is not a target; write members.<name>, its members.<name>.wal or '
+        "members.<name>.backend, or apiservers.<name>"
+    ),
+    "outage": ': "outage" is not a mapping; allowed keys: kind, target, at, for',
+}  # fmt: skip
+
+FILES = {
+    "informers:\n  pods: {}\ncontrollers: {x: {informers: [pod]}}":
+        'controllers.x.informers: "pod" is not a declared informer; did you mean "pods"?',
+    "informers:\n  pods: {}\ncontrollers: {x: {informers: [pods], shards: 2}}":
+        'controllers.x.shards: "2" is not allowed: a controller with shared informers is part of one process; write 1',
+    "informers:\n  pods: {}\ncontrollers: {x: {informers: [pods], count: 2}}":
+        'controllers.x.count: "2" is not allowed: a controller with shared informers is part of one process; write 1',
+    "informers:\n  pods: {}\ncontrollers: {x: {informers: [pods], standby: 1}}":
+        'controllers.x.standby: "1" is not allowed: a controller with shared informers is part of one process; write 0',
+    "informers:\n  pods: {}\ncontrollers: {x: {informers: [pods], shards: 2, count: 3, standby: 1}}": (
+        'controllers.x.count: "3" is not allowed: a controller with shared informers is part of one process; '
+        "write 1 (and 2 more)"
+    ),
+    "informers: [pods]": 'informers: "[pods]" is not a mapping',
+    "informers: {a.b: {object: pod}}": 'informers.a.b: "a.b" is not a name' + NAME_ONLY,
+    "informers: {a b: {object: pod}}": 'informers.a b: "a b" is not a name' + NAME_ONLY,
+    "informers: {gizmos: {}}": 'informers.gizmos.object: "gizmo" is not a declared object; declared: pod, lease, node, event',
+    "webhooks: [a]": 'webhooks: "[a]" is not a mapping',
+    'webhooks: {a.b: {match: "* *", latency: 1ms}}': 'webhooks.a.b: "a.b" is not a name' + NAME_ONLY,
+    "controllers: [x]": 'controllers: "[x]" is not a mapping',
+    "controllers: {a.b: {}}": 'controllers.a.b: "a.b" is not a name' + NAME_ONLY,
+    'controllers: {"a b": {}}': 'controllers.a b: "a b" is not a name' + NAME_ONLY,
+    "controllers: {5: {}}": 'controllers.5: "5" is not a name' + NAME,
+    'controllers: {"": {}}': 'controllers: "" is not a name' + NAME_ONLY,
+    "controllers: {x: {}}\nvariants: {v: {controllers.x.shards: 0}}":
+        'variants.v: controllers.x.shards: "0" is not allowed' + POSITIVE,
+    "controllers: {x: {}}\nvariants: {v: {controllers.x.election.lease_duration: 5s}}":
+        'variants.v: controllers.x.election.lease_duration: "5s" is not longer than the renew deadline of 10s',
+    "informers:\n  pods: {}\ncontrollers: {x: {informers: [pods]}}\nvariants: {v: {informers: {}}}":
+        'variants.v: controllers.x.informers: "pods" is not a declared informer; declared: none',
+    "variants: {v: {faults.f: {kind: apiserver_outage, target: apiservers.b, at: 1s, for: 1s}}}":
+        'variants.v: faults.f.target: "b" is not a declared API server; declared: api',
+}  # fmt: skip
+
+SECTIONS: dict[str, tuple[str, str, Table]] = {
+    # path of the section, the file around what is written there, the table
+    "informers.pods": (HEAD + "informers:\n  pods: ", "\n", INFORMERS),
+    "controllers.x": (HEAD + "controllers:\n  x: ", "\n", CONTROLLERS),
+    "controllers.x.watches.pods": (HEAD + "controllers:\n  x: {watches: {pods: ", "}}\n", WATCHES),
+    "controllers.x.queue.limiter": (HEAD + "controllers:\n  x: {queue: {limiter: ", "}}\n", LIMITERS),
+    "controllers.x.reconcile": (HEAD + "controllers:\n  x: {watches: {pods: {}}, reconcile: ", "}\n", RECONCILES),
+    "controllers.x.reconcile.writes.s": (
+        HEAD + "controllers:\n  x: {watches: {pods: {}}, reconcile: {writes: {s: ", "}}}\n", WRITES
+    ),
+    "apiservers.api": (HEAD + "apiservers:\n  api: ", "\n", APISERVERS),
+    "webhooks.g": (HEAD + "webhooks:\n  g: ", "\n", WEBHOOKS),
+    "workloads.w": (HEAD + WIDGET + "workloads:\n  w: ", "\n", WORKLOADS),
+    "faults.f": (HEAD + "faults:\n  f: ", "\n", FAULTS),
+    "": (HEAD, "\n", FILES),
+}  # fmt: skip
+
+TOO_LONG = " is too long; at most 292 years"
+WANTED: dict[str, Table] = {
+    "controllers.x": {
+        "{informers: pods}": '.informers: "pods" is not a list',
+        "{informers: {pods: {}}}": '.informers: "{pods: {}}" is not a list',
+        "{count: -1}": '.count: "-1" is negative; write a whole number from 1',
+        "{count: 1000000000}": '.count: "1000000000" is too many; at most 10000',
+        "{standby: 1000000000}": '.standby: "1000000000" is too many; at most 10000',
+        "{shards: 1000000000}": '.shards: "1000000000" is too many; at most 10000',
+        "{workers: 1000000000}": '.workers: "1000000000" is too many; at most 100000',
+        "{restart: 1e30}": '.restart: "1e+30"' + TOO_LONG,
+        "{reconcile: {errors: 10%}}": '.watches: "{}" is not allowed: a controller whose reconciles fail has to watch something',
+        "{reconcile: {panics: 10%}}": '.watches: "{}" is not allowed: a controller whose reconciles fail has to watch something',
+        "{reconcile: {poisoned: 1}}": '.watches: "{}" is not allowed: a controller whose reconciles fail has to watch something',
+        "{watches: {pods: {}, nodes: {}}, reconcile: {writes: {s: update}}}":
+            ".watches: a controller that writes to objects has to watch one kind of them; pod, node are two",
+    },
+    "controllers.x.watches.pods": {"{handler: 1e30}": '.handler: "1e+30"' + TOO_LONG},
+    "controllers.x.queue.limiter": {
+        "{kind: max_of, limiters: {a: {kind: bucket}}}": '.limiters: "{a: {kind: bucket}}" is not a list',
+    },
+    "controllers.x.reconcile": {
+        "{every: 0}": '.every: "0" is not allowed; it must be above zero, or never',
+        "{duration: 1e30}": '.duration: "1e+30"' + TOO_LONG,
+        "{on_zero_value: {create: pod}, errors: 50%}":
+            ": a controller creates objects for zero values, or its reconciles end as errors has it, not both",
+        "{events: {per_reconcile: 1000000000}}": '.events.per_reconcile: "1000000000" is too many; at most 1000',
+    },
+    "apiservers.api": {
+        "{flow_control: {workload-low: {shares: 0}}}": '.flow_control.workload-low.shares: "0" is not allowed' + POSITIVE,
+        "{flow_control: {workload-low: {lendable: 2.5}}}": '.flow_control.workload-low.lendable: "2.5" is not a whole number',
+        "{flow_control: {workload-low: {queues: off}}}": '.flow_control.workload-low.queues: "off" is not a whole number',
+        "{flow_control: {workload-low: {share: 5}}}": '.flow_control.workload-low.share: unknown key; did you mean "shares"?',
+        "{flow_control: {workload-low: 50}}": (
+            '.flow_control.workload-low: "50" is not a mapping; allowed keys: '
+            "shares, lendable, borrowing_limit, queues, hand_size, queue_length"
+        ),
+        "{flow_control: {workload-low: {lendable: 101}}}": '.flow_control.workload-low.lendable: "101" is more than 100 percent',
+        "{flow_control: {workload-low: {queues: 4}}}": '.flow_control.workload-low.hand_size: "6" is more than the 4 queues',
+        "{flow_control: {workload-low: {hand_size: 129}}}":
+            '.flow_control.workload-low.hand_size: "129" is more than the 128 queues',
+        "{flow_control: {workload-low: {hand_size: 20}}}":
+            '.flow_control.workload-low.hand_size: "20" of 128 queues takes 140 bits of hash; at most 60',
+        "{flow_control: {workload-low: {queues: 1000000000}}}":
+            '.flow_control.workload-low.queues: "1000000000" is too many; at most 10000000',
+        "{flow_control: {catch-all: {queues: 4}}}":
+            '.flow_control.catch-all.queues: "4" is not allowed; catch-all has no queues, it rejects at once',
+        "{count: 100000}": '.count: "100000" is too many; at most 100',
+        "{overhead: 1e30}": '.overhead: "1e+30"' + TOO_LONG,
+    },
+    "webhooks.g": {
+        '{match: "* *", latency: 1ms, timeout: 31s}': '.timeout: "31s" is not allowed; 1s to 30s, as the API has it',
+        '{match: "* *", latency: 1ms, timeout: 100ms}': '.timeout: "100ms" is not allowed; 1s to 30s, as the API has it',
+        '{match: "* *", latency: 1e30}': '.latency: "1e+30"' + TOO_LONG,
+    },
+    "workloads.w": {
+        "{kind: objects, object: widget, count: 1000000000}": '.count: "1000000000" is too many; at most 10000000',
+        "{kind: objects, object: widget, count: 1, change_every: 1ns}":
+            '.change_every: "1ns" is too often: 60000000000 times within the horizon; at most 100000000',
+        "{kind: writers, object: widget, clients: 1000000}": '.clients: "1000000" is too many; at most 100000',
+        "{kind: writers, object: widget, clients: 1, objects: 1000000000}": '.objects: "1000000000" is too many; at most 10000000',
+        "{kind: writers, object: widget, clients: 1, think: 1e30}": '.think: "1e+30"' + TOO_LONG,
+    },
+    "": {
+        "informers: {pods: {}}\ncontrollers: {x: {informers: [pods, pods]}}": 'controllers.x.informers.1: "pods" is there already',
+        "informers: {pods: {}}\n"
+        "controllers: {x: {informers: [pods], leader_election: false}, y: {informers: [pods]}}":
+            'controllers.y.leader_election: "true" is not that of x, "false"; who shares an informer is one process',
+        "informers: {pods: {}}\n"
+        "controllers: {x: {informers: [pods], stack: client-go-0.34}, y: {informers: [pods]}}": (
+            'controllers.y.stack: "controller-runtime-0.23" is not that of x, "client-go-0.34"; '
+            "who shares an informer is one process"
+        ),
+        "workloads: {x: {kind: pod_churn, every: 5s}}\ncontrollers: {x: {}}":
+            "controllers.x: a workload has that name, too; writers are told apart by name",
+        "controllers: {leader-elections: {}}":
+            "controllers.leader-elections: the background has that name, too; writers are told apart by name",
+    },
+}  # fmt: skip
+
+ACCEPTED = {
+    "a bare verb of writers": WIDGET + "workloads: {w: {kind: writers, object: widget, clients: 1, write: merge_patch}}",
+    "never changed": WIDGET + "workloads: {w: {kind: objects, object: widget, count: 1, change_every: never}}",
+    "an object that ends in s": "objects: {ingress: {key_bytes: 60, value_bytes: 1kB}}\ninformers: {ingress: {}}",
+    "a webhook for an object that ends in s":
+        "objects: {ingress: {key_bytes: 60, value_bytes: 1kB}}\nwebhooks: {g: {match: update ingress, latency: 1ms}}",
+}  # fmt: skip
+"""What is meant well and refused."""
+
+ODD = {
+    "an informer's selector": (
+        "informers: {pods: {selector: app=wbe}}\nworkloads: {pod-churn: {every: 5s}}\ncontrollers: {x: {informers: [pods]}}",
+        'informers.pods.selector: "app=wbe" matches the labels of no workload',
+    ),
+    "an informer of nobody": ("informers: {pods: {}}", "informers.pods: no controller uses it"),
+    "a lock that is none": (
+        "controllers: {x: {watches: {pods: {}}, reconcile: {writes: {s: {verb: merge_patch, retry: default}}}}}",
+        'controllers.x.reconcile.writes.s.retry: "default" has no effect: merge_patch meets no conflict',
+    ),
+    "a burst without a limit": (
+        "controllers: {x: {client: {qps: off, burst: 30}}}", 'controllers.x.client.burst: "30" has no effect without a limit',
+    ),
+    "clocks without an election": (
+        "controllers: {x: {leader_election: false, election: {lease_duration: 60s}}}",
+        "controllers.x.election: has no effect without leader_election",
+    ),
+    "a webhook that nothing reaches": (
+        WIDGET + "webhooks: {g: {match: update widgets, latency: 1ms}}", "webhooks.g.match: nothing writes widget",
+    ),
+    "finalizers that stay": (
+        WIDGET + "workloads: {w: {kind: objects, object: widget, count: 1, replace_every: 1s, finalizers: 1}}",
+        "workloads.w.finalizers: no controller takes them off; what is deleted stays",
+    ),
+    "an outage that does not end": (
+        "faults: {f: {kind: apiserver_outage, target: apiservers.api, at: 30s, for: 1h}}",
+        "faults.f.for: lasts beyond the horizon",
+    ),
+}  # fmt: skip
+
+
+def cases(tables: Mapping[str, Table]) -> list[tuple[str, str]]:
+    """File and refusal of every entry."""
+    made = []
+    for path, table in tables.items():
+        before, after, _ = SECTIONS[path]
+        made += [(f"{before}{written}{after}", f"{path}{said}") for written, said in table.items()]
+    return made
+
+
+def read(folder: Path, text: str) -> Scenario:
+    path = folder / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load(path)
+
+
+def refusal_of(folder: Path, text: str) -> str:
+    with pytest.raises(InputError) as refused:
+        read(folder, text)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(("text", "message"), cases({path: table for path, (_, _, table) in SECTIONS.items()}))
+def test_a_mistake_is_one_line(text: str, message: str, tmp_path: Path) -> None:
+    assert refusal_of(tmp_path, text) == message
+
+
+@pytest.mark.xfail(strict=True, reason="accepted, or said in other words")
+@pytest.mark.parametrize(("text", "message"), cases(WANTED))
+def test_a_mistake_that_should_be_one_line(text: str, message: str, tmp_path: Path) -> None:
+    assert refusal_of(tmp_path, text) == message
+
+
+@pytest.mark.xfail(strict=True, raises=InputError, reason="refused")
+@pytest.mark.parametrize("case", ACCEPTED)
+def test_no_mistake(case: str, tmp_path: Path) -> None:
+    read(tmp_path, f"{HEAD}{ACCEPTED[case]}\n")
+
+
+@pytest.mark.xfail(strict=True, reason="nothing is said")
+@pytest.mark.parametrize("case", ODD)
+def test_what_is_odd_is_warned_of(case: str, tmp_path: Path) -> None:
+    text, warning = ODD[case]
+    assert warning in warnings(read(tmp_path, f"{HEAD}{text}\n"))
