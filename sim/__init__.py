@@ -16,15 +16,19 @@ if TYPE_CHECKING:
     from sim.result import Distribution, Incident, Run, Runs
     from sim.scenario import Scenario, load, scenarios
     from sim.simulation import Progress, run
+    from sim.sweeps.api import Sweep, sweep
 
 _HOMES = {
     "InputError": "sim.errors",
     "Distribution": "sim.result", "Incident": "sim.result", "Run": "sim.result", "Runs": "sim.result",
     "Scenario": "sim.scenario", "load": "sim.scenario", "scenarios": "sim.scenario",
     "Progress": "sim.simulation", "run": "sim.simulation",
+    "Sweep": "sim.sweeps.api", "sweep": "sim.sweeps.api",
 }  # fmt: skip
 
-__all__ = ["Distribution", "Incident", "InputError", "Progress", "Run", "Runs", "Scenario", "load", "run", "scenarios"]
+__all__ = [
+    "Distribution", "Incident", "InputError", "Progress", "Run", "Runs", "Scenario", "Sweep", "load", "run", "scenarios", "sweep",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

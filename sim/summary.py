@@ -13,7 +13,7 @@ from sim.metrics.recorder import Recorder
 from sim.result import Distribution, Run, upper_seconds
 from sim.units import HOUR, MINUTE, SECOND, seconds
 
-_WRITES: Final = ("requests", "succeeded", "unchanged", "conflicts", "given_up", "lost_updates")
+_WRITES: Final = ("requests", "succeeded", "unchanged", "conflicts", "failed", "given_up", "lost_updates")
 _EVENTS: Final = ("recorded", "dropped", "skipped", "created", "patched")
 _QUARTERS: Final = 4
 _COUNTED_ONCE: Final = (3, 6, 0)
@@ -46,6 +46,7 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
     }
     counts = recorder.by_writer
     created = sum(c.created for c in counts)
+    clients = [client for of_one in world.clients.values() for client in of_one]
     for led in world.leaderships:
         led.advance(horizon)
     metrics: dict[str, float | None] = {
@@ -71,11 +72,11 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
         "watch.expired": sum(hub.expired for hub in world.hubs),
         "watch.closed": sum(sum(hub.told.closed.values()) for hub in world.hubs),
         "watch.events_sent": sum(hub.sent for hub in world.hubs),
-        "rest_client.requests": sum(controller.client.requests for controller in world.controllers),
+        "rest_client.requests": sum(client.requests for client in clients),
         "apiserver.throttled": sum(server.throttled for server in world.servers),
         "apiserver.unchanged": sum(server.unchanged for server in world.servers),
         "apiserver.etcd_reads": sum(server.reads for server in world.servers),
-        "rest_client.resent": sum(controller.client.resent for controller in world.controllers),
+        "rest_client.resent": sum(client.resent for client in clients),
         "workqueue.depth.max": max((c.depth_max for c in world.controllers), default=0),
         "workqueue.retries": sum(c.retries for c in world.controllers),
         "workqueue.adds": sum(c.adds for c in world.controllers),
@@ -113,7 +114,7 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
         own = [c for c in world.controllers if c.name == name]
         metrics[f"controllers.{name}.reconciles"] = sum(c.tally.reconciles for c in own)
         metrics[f"controllers.{name}.errors"] = sum(c.tally.errors for c in own)
-        metrics[f"controllers.{name}.requests"] = sum(c.client.requests for c in own)
+        metrics[f"controllers.{name}.requests"] = sum(client.requests for client in world.clients[name])
         metrics[f"controllers.{name}.zero_value_keys"] = sum(c.cache.zero_values for c in own)
         for figure in _WRITES:
             metrics[f"controllers.{name}.writes.{figure}"] = sum(getattr(c.writes, figure) for c in own)
@@ -132,6 +133,7 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
     for number, name in enumerate(world.writers):
         row = counts[number]
         found_any = row.created or row.updated or row.deleted or leader.bytes_by_writer[number] or shares[number]
+        found_any = found_any or backend.live_by_writer[number]
         if found_any:
             writers[name] = {
                 "keys_created": row.created,
@@ -142,6 +144,7 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
                 "wal_bytes_written": leader.bytes_by_writer[number],
                 "apply_tail_share": shares[number],
             }
+    metrics |= {f"writers.{name}.{what}": value for name, row in writers.items() for what, value in row.items()}
     incidents = sorted(
         (incident for incident in world.incidents if incident.at_seconds * SECOND <= horizon), key=lambda incident:
         incident.at_seconds

@@ -158,7 +158,7 @@ def without(key: str) -> Callable[[bytes], bytes]:
 
 
 def cut(content: bytes) -> bytes:
-    return content[: len(content) // 2]
+    return content[: len(content) // 2].rstrip()[:-1]
 
 
 def empty(_content: bytes) -> bytes:

@@ -88,6 +88,24 @@ def test_out_saves_and_the_saved_result_can_be_compared(
     assert set(found["variants"]) == {"leaking", "fixed"}
 
 
+def test_compare_names_what_only_one_of_them_has(
+    simulated: list[dict[str, Any]], minute: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Not that it is empty in the other."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    shares = "apiservers.api.flow_control.workload-low.shares"
+    assert main(["run", SCENARIO, "-o", str(first)]) == 0
+    changed = Runs(load(SCENARIO, set={"horizon": "1m", shares: 5}), 1, dict(minute), wall_seconds=1.5)
+    monkeypatch.setattr(sim.simulation, "run", lambda *_, **__: changed)
+    assert main(["run", SCENARIO, "-o", str(second)]) == 0
+    capsys.readouterr()
+    assert main(["compare", str(first), str(second), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["differences"] == [{"path": shares, "first": None, "second": 5}]
+
+
+LEVELS = "apiservers.api.flow_control"
+
 MISTAKES: list[tuple[list[str], str]] = [
     (["nothing"], "nothing"),
     (["run"], "SCENARIO"),
@@ -102,6 +120,11 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["run", SCENARIO, "--set", "etcd.quota"], "path=value"),
     (["run", SCENARIO, "--set", "etcd.quota=8 gigs"], "etcd.quota"),
     (["run", SCENARIO, "--set", "etcd.members={}"], "etcd.members"),
+    (["run", SCENARIO, "--set", f"{LEVELS}.workload-lo.shares=5"], 'workload-lo: unknown key; did you mean "workload-low"?\n'),
+    (["run", SCENARIO, "--set", f"{LEVELS}.workload-low.share=5"], 'workload-low.share: unknown key; did you mean "shares"?'),
+    (["run", SCENARIO, "--set", f"{LEVELS}.workload-low.shares=null"], f"{LEVELS}.workload-low: is not there\n"),
+    (["run", SCENARIO, "--set", "webhooks.g.timeout=5s"], "webhooks.g: is not there; write it whole: webhooks.g={timeout: 5s}\n"),
+    (["run", SCENARIO, "--set", "webhooks.g={timeout: 5s}"], "webhooks.g.match: missing; it is required (and 1 more)\n"),
     (["run", SCENARIO, "--horizon", "soon"], "horizon"),
     (["run", SCENARIO, "--horizon", "0s"], "horizon"),
     (["show", "nothing"], "nothing"),
@@ -343,3 +366,38 @@ def test_show_says_what_a_stack_resolves_to_and_stays_a_scenario(tmp_path: Path,
     written = tmp_path / "shown.yaml"
     written.write_text(given)
     assert main(["check", str(written)]) == 0
+
+
+STACKS = """\
+horizon: 1m
+etcd: {members: {a: {}}}
+informers: {pods: {resync: 5m, fifo: real}, nodes: {resync: never}}
+controllers:
+  shares: {informers: [pods, nodes], stack: controller-runtime-0.18, election: {lease_duration: 1m}}
+  alone:
+    stack: controller-runtime-0.18
+    leader_election: false
+    queue: {limiter: {kind: with_max_wait, max: 1m, limiter: {kind: bucket}}}
+  slow:
+    stack: controller-runtime-0.18
+    election: {lease_duration: 1m, renew_deadline: 50s, retry_period: 9s, release_on_cancel: true}
+"""
+
+
+def test_show_says_what_is_given_and_what_the_stack_decides(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(STACKS)
+    assert main(["show", str(path)]) == 0
+    lines = [line.removeprefix("#   ") for line in capsys.readouterr().out.splitlines() if line.startswith("# ")]
+    starts = [number for number, line in enumerate(lines) if line.startswith("# controllers.")]
+    shares, alone, slow = ("\n".join(lines[begin:end]) for begin, end in zip(starts, [*starts[1:], None], strict=True))
+    limiters = "[{kind: exponential, base: 5ms, max: 16m40s}, {kind: bucket, rate: 10/s, burst: 100}]"
+    assert f"queue.limiter: {{kind: max_of, limiters: {limiters}}}   (controller-runtime v0.18.7" in shares
+    assert "leader election: 1m / 10s / 2s   (lease_duration given here; controller-runtime v0.18.7" in shares
+    assert "release_on_cancel: off   (controller-runtime v0.18.7" in shares
+    assert "\n  of informers.pods: real   (given here)\nresync: 10h   (controller-runtime" in shares
+    assert "\n  of informers.pods: 5m   (given here)\n  of informers.nodes: never   (given here)\n" in shares
+    assert "of informers" not in alone
+    assert "lock: none   (given here)\nleader election: off   (given here)" in alone
+    assert "queue.limiter: {kind: with_max_wait, limiter: {kind: bucket, rate: 10/s, burst: 100}, max: 1m}   (given here)" in alone
+    assert "leader election: 1m / 50s / 9s   (given here)\nrelease_on_cancel: on   (given here)" in slow

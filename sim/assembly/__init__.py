@@ -22,6 +22,7 @@ from sim.processes.gateway import Gateway, Latencies
 from sim.processes.leader import Leader
 from sim.processes.manager import Leadership, Manager
 from sim.processes.reconcilers import WriteTally
+from sim.processes.rest_client import RestClient
 from sim.processes.running import RunningController
 from sim.processes.watch import WatchHub
 from sim.result import Incident
@@ -43,6 +44,7 @@ class World:
     gateways: list[Gateway]
     hubs: list[WatchHub]
     controllers: list[RunningController]
+    clients: dict[str, list[RestClient]]
     managers: list[Manager]
     leaderships: list[Leadership]
     writes: dict[str, WriteTally]
@@ -79,7 +81,8 @@ def build(scenario: Scenario, seed: int) -> World:
     cluster.backend.begin()
     return World(
         ground.env, scenario, ground.writers, cluster.leading, cluster.backend, cluster.leader, cluster.followers,
-        servers.gateways, servers.hubs, controllers.running, controllers.managers, controllers.leaderships, workloads.writes,
+        servers.gateways, servers.hubs, controllers.running, servers.clients, controllers.managers, controllers.leaderships,
+        workloads.writes,
         ground.incidents, workloads.client_latencies, ground.list_durations, ground.shapes,
     )  # fmt: skip
 

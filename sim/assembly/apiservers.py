@@ -47,6 +47,8 @@ class ApiServers:
         self.gateways: list[Gateway] = []
         self.hubs: list[WatchHub] = []
         """Their watch caches, in the same order."""
+        self.clients: dict[str, list[RestClient]] = {}
+        """Those of controllers, by name."""
         self._lease_managers = 0
         self._connected = 0
         self._webhooks = [self._webhook(name, webhook) for name, webhook in ground.scenario.webhooks.items()]
@@ -103,13 +105,19 @@ class ApiServers:
         return gateway
 
     def client(
-        self, who: str, level: str, qps: float | None = None, burst: int = 0, gateway: Gateway | None = None
+        self, who: str, level: str, qps: float | None = None, burst: int = 0, gateway: Gateway | None = None, controller: str = ""
     ) -> RestClient:
-        """A client of a process. who: its user; level: the priority level of its requests; qps: None for no limiter of its own."""
+        """A client of a process.
+
+        who: its user; level: the priority level of its requests; qps: None for no limiter of its own; controller: whose it is.
+        """
         server = gateway or self.next()
         schema = _SCHEMAS[level]
         flow = server.flow_control.flow(level, schema, who if DEFAULT_SCHEMAS[schema].flows_by == "user" else "kube-system")
-        return RestClient(server, None if qps is None else TokenBucket(qps, burst), flow)
+        client = RestClient(server, None if qps is None else TokenBucket(qps, burst), flow, bool(controller))
+        if controller:
+            self.clients.setdefault(controller, []).append(client)
+        return client
 
     def exists(self, key: ObjectKey, shape: Shape, writer: int) -> ObjectKey:
         """An object that is there before the start, and that every API server knows."""

@@ -126,7 +126,9 @@ class Controllers:
         for name in names:
             controller = scenario.controllers[name]
             limit = controller.resolved()
-            client = self._servers.client(f"{name}-{number}", controller.client.priority_level, limit.qps, limit.burst, gateway)
+            client = self._servers.client(
+                f"{name}-{number}", controller.client.priority_level, limit.qps, limit.burst, gateway, name
+            )
             subscriptions = []
             for informer_name in controller.informers:
                 informer = scenario.informers[informer_name]
@@ -137,7 +139,8 @@ class Controllers:
                         None if resync == "never" else resync, client, hub, name,
                     )  # fmt: skip
                     parts.append(shared[informer_name])
-                subscriptions.append(Subscription(shared[informer_name], PREDICATES["none"], None, None))
+                wanted = PREDICATES[controller.predicates.get(informer_name, "none")]
+                subscriptions.append(Subscription(shared[informer_name], wanted, None, None))
             for watch_name, watch in controller.watches.items():
                 part = self._informer(
                     who, watch_name, watch.object, watch.selector, resolved, resolved.fifo, resolved.resync, client, hub, name
@@ -166,7 +169,7 @@ class Controllers:
             return Manager(ground.env, who, parts, None, None, 0, controller.restart)
         stream = ground.stream(f"controllers.{who}.election", 64)
         shape, writer = ground.shapes[ground.scenario.background.lease_object], ground.writer(name)
-        client = self._servers.client(f"{name}-election", controller.client.priority_level, None, 0, gateway)
+        client = self._servers.client(f"{name}-election", controller.client.priority_level, None, 0, gateway, name)
         phase = int(stream.uniform() * SECOND) + replica * SECOND
         if election is None:
 
@@ -237,7 +240,7 @@ class Controllers:
     ) -> Callable[[], EventRecorder]:
         """Makes the event recorder of one life of a process, with a client of its own, as controller-runtime does."""
         ground, limit = self.ground, controller.resolved()
-        client = self._servers.client(f"{name}-events", controller.client.priority_level, limit.qps, limit.burst, gateway)
+        client = self._servers.client(f"{name}-events", controller.client.priority_level, limit.qps, limit.burst, gateway, name)
         stream, writer, lives = ground.stream(f"controllers.{who}.recorder", 64), ground.writer(name), count()
         ttl = ground.scenario.objects[kind].ttl or 0
 

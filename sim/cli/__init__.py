@@ -11,13 +11,17 @@ from collections.abc import Sequence
 
 import click
 
+from sim.cli.calibrate import calibrate
 from sim.cli.compare import compare
 from sim.cli.conform import conform
 from sim.cli.interrupt import Interrupted, end_children, terminated_like_interrupted
 from sim.cli.metrics import metrics
 from sim.cli.probe_disk import probe_disk
+from sim.cli.results import results
 from sim.cli.run import run
 from sim.cli.scenarios import check, scenarios, schema, show
+from sim.cli.sweep import sweep
+from sim.cli.validate import validate
 from sim.errors import InputError
 
 MISTAKE = 2
@@ -38,7 +42,7 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
 
 
 @click.group(
-    commands=[run, compare, scenarios, show, check, schema, metrics, probe_disk, conform],
+    commands=[run, sweep, results, compare, scenarios, show, check, schema, metrics, probe_disk, calibrate, validate, conform],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     invoke_without_command=True,
 )
@@ -51,7 +55,7 @@ def etcdsim(context: click.Context) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0, 1 (a difference was found), 2, 130 or 141."""
+    """Run one command and return its exit code: 0, 1 (a difference was found, a sweep's points failed), 2, 130 or 141."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         with terminated_like_interrupted(), etcdsim.make_context("etcdsim", given) as context:

@@ -11,6 +11,8 @@ from sim.cli.output import json_option, print_json, set_option
 
 if TYPE_CHECKING:
     from sim.scenario import Scenario
+    from sim.scenario.controllers import Controller, Resolved
+    from sim.scenario.informers import Informer
 
 
 @click.command(short_help="List the scenarios that come with etcdsim.")
@@ -57,38 +59,67 @@ def show(scenario: str, assignments: Sequence[str], variant: str | None, as_json
 
 def _stacks(scenario: Scenario) -> Iterator[str]:
     """What each controller's stack resolves to, and whether the scenario or the stack said so."""
-    from sim.units import format_duration
+    from sim.scenario.refusal import shown
 
     for name, controller in scenario.controllers.items():
         found = controller.resolved()
         stack, election = found.defaults, found.election
-        limiter = ", ".join(f"{key}: {value}" for key, value in found.limiter.model_dump(by_alias=True).items())
         values = {
             "client.qps": "off" if found.qps is None else f"{found.qps:g}/s",
             "client.burst": "-" if found.qps is None else str(found.burst),
             "workers": str(found.workers),
             "queue.kind": found.queue,
-            "queue.limiter": f"{{{limiter}}}",
+            "queue.limiter": shown(found.limiter.model_dump(mode="json", by_alias=True), None)[1:-1],
             "fifo": found.fifo,
-            "resync": "never" if found.resync is None else format_duration(found.resync),
+            "resync": _period(found.resync),
             "streaming_list": "on" if stack.streaming_list else "off",
-            "pause_after_error": format_duration(stack.pause_after_error),
+            "pause_after_error": _period(stack.pause_after_error),
             "recover_panic": "on" if found.recover_panic else "off",
             "lock": stack.lock if controller.leader_election else "none",
             "leader election": "off",
         }
         if found.every is not None:
-            values["reconcile_every"] = format_duration(found.every)
+            values["reconcile_every"] = _period(found.every)
         if found.queue == "priority":
             values["priority_queue"] = f"rules of {stack.priority_queue}"
         if election is not None:
             clocks = (election.lease, election.renew_deadline, election.retry_period)
-            values["leader election"] = " / ".join(map(format_duration, clocks))
+            values["leader election"] = " / ".join(map(_period, clocks))
+            values["release_on_cancel"] = "on" if election.release_on_cancel else "off"
             values["get_before_renewal"] = "on" if election.get_before_renewal else "off"
         yield f"controllers.{name} with {found.stack} ({stack.version}, client-go {found.client_go}):"
         for path, value in values.items():
-            origin = found.origin.get(path, found.stack)
-            yield f"  {path}: {value}   ({'given here' if origin == 'scenario' else stack.source(path)})"
+            yield f"  {path}: {value}   ({_source(path, controller, found)})"
+            if path in ("fifo", "resync"):
+                yield from _of_informers(path, [(informer, scenario.informers[informer]) for informer in controller.informers])
+
+
+def _source(path: str, controller: Controller, found: Resolved) -> str:
+    """Where a resolved value is from."""
+    if path in ("leader election", "lock") and not controller.leader_election:
+        return "given here"
+    if path == "leader election":
+        given = [clock for clock in ("lease_duration", "renew_deadline", "retry_period") if getattr(controller.election, clock)]
+        if len(given) == 3:
+            return "given here"
+        return "; ".join([f"{', '.join(given)} given here"] * bool(given) + [found.defaults.source(path)])
+    if path == "release_on_cancel":
+        return found.defaults.source(path) if controller.election.release_on_cancel is None else "given here"
+    return "given here" if found.origin.get(path) == "scenario" else found.defaults.source(path)
+
+
+def _of_informers(key: str, informers: Sequence[tuple[str, Informer]]) -> Iterator[str]:
+    """What shared informers say themselves, in place of the stack."""
+    for name, informer in informers:
+        value = getattr(informer, key)
+        if value is not None:
+            yield f"    of informers.{name}: {_period(value or None) if isinstance(value, int) else value}   (given here)"
+
+
+def _period(period: int | None) -> str:
+    from sim.units import format_duration
+
+    return "never" if period is None else format_duration(period)
 
 
 @click.command(short_help="Say whether a scenario file is valid.")

@@ -22,7 +22,7 @@ Source: sigs.k8s.io/controller-runtime v0.23.3, pkg/controller/priorityqueue/pri
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from heapq import heapify, heappop, heappush
 from typing import Final
 
@@ -52,7 +52,7 @@ class PriorityQueue:
 
     __slots__ = (
         "_counter", "_locked", "_priorities", "_ready", "_ready_heap", "_ready_run", "_waiting", "_waiting_heap", "_when",
-        "adds", "gets", "limiter", "on_queue_duration", "on_work_duration", "retries", "shutting_down",
+        "adds", "forget", "gets", "limiter", "on_queue_duration", "on_work_duration", "retries", "shutting_down",
     )  # fmt: skip
 
     def __init__(
@@ -63,6 +63,8 @@ class PriorityQueue:
     ):
         self.limiter = priority_queue_rate_limiter() if limiter is None else limiter
         self._when = self.limiter.when
+        self.forget: Callable[[Hashable], None] = self.limiter.forget
+        """The key succeeded or was given up: the limiter stops tracking it."""
         self.on_queue_duration = on_queue_duration
         self.on_work_duration = on_work_duration
         self._counter = 0
@@ -144,7 +146,7 @@ class PriorityQueue:
             return None
         run, heap, ready = self._ready_run, self._ready_heap, self._ready
         while run or heap:
-            entry = run.popleft() if run and not (heap and heap[0] < run[0]) else heappop(heap)
+            entry = run.popleft() if not heap or (run and run[0] < heap[0]) else heappop(heap)
             key = entry[1]
             if ready.get(key) is not entry:
                 continue
@@ -176,10 +178,6 @@ class PriorityQueue:
     def priority_of(self, key: Hashable) -> int:
         """Priority with which the held `key` was handed out (GetWithPriority); 0 if nobody holds it."""
         return self._priorities.get(key, 0)
-
-    def forget(self, key: Hashable) -> None:
-        """The key succeeded or was given up: the limiter stops tracking it."""
-        self.limiter.forget(key)
 
     def num_requeues(self, key: Hashable) -> int:
         """Failures of `key` that the limiter remembers."""

@@ -150,7 +150,7 @@ def _reflector(config: Config) -> Operations:
         config.take(read_whole, "min_watch_timeout_ns", default=0),
         config.take(read_whole, "page_size", default=0),
         config.take(read_whole, "internal_error_retry_ns", default=0),
-        config.take(read_whole, "resync_ns", default=0),
+        config.take(_not_negative, "resync_ns", default=0),
     )
     config.finish("watch_list", "min_watch_timeout_ns", "page_size", "internal_error_retry_ns", "resync_ns")
     return _ReplayedReflector(settings).operations()
@@ -239,7 +239,7 @@ class _ReplayedInformer:
 
 
 def _shared_informer(config: Config) -> Operations:
-    fifo, resync = config.take(read_text, "fifo", default="real"), config.take(read_whole, "resync_ns", default=0)
+    fifo, resync = config.take(read_text, "fifo", default="real"), config.take(_not_negative, "resync_ns", default=0)
     config.finish("fifo", "resync_ns")
     return _ReplayedInformer(fifo, resync).operations()
 
@@ -303,8 +303,15 @@ def _version_text(version: int | None) -> str:
     return "" if version is None else str(version)
 
 
+def _not_negative(value: object) -> int:
+    number = read_whole(value)
+    if number < 0:
+        raise Malformed(f"{number} is negative")
+    return number
+
+
 def _period(value: object) -> int | None:
-    return None if value is None else read_whole(value)
+    return None if value is None else _not_negative(value)
 
 
 def _draws(value: object) -> list[float]:

@@ -101,8 +101,9 @@ class Backend:
     __slots__ = (
         "_applied", "_apply_cost", "_codes", "_commit_due", "_compactions", "_costs", "_disk", "_element_limit",
         "_executions", "_free", "_latencies", "_leases", "_limit", "_next_due", "_pending", "_pending_by", "_reader",
-        "_readers_until", "_resumes", "_revoked_names", "_rules", "_shapes", "_snapshot_at", "_times", "_turn_due", "applied",
-        "commits", "compactions", "database", "live_by_writer", "mvcc", "pages", "removed", "revoked", "size", "tail", "turns",
+        "_readers_until", "_resumes", "_revoked_names", "_rules", "_shapes", "_snapshot_at", "_store", "_times", "_turn_due",
+        "applied", "commits", "compactions", "database", "live_by_writer", "mvcc", "pages", "removed", "revoked", "size", "tail",
+        "turns",
     )  # fmt: skip
 
     def __init__(
@@ -111,6 +112,7 @@ class Backend:
     ):  # fmt: skip
         self.mvcc, self.pages, self._disk, self._apply_cost = mvcc, pages, disk, apply_cost
         self._costs, self._rules, self._shapes = costs, rules, list(shapes)
+        self._store = pages.store
         self._free: Nanoseconds = 0
         self._commit_due: Nanoseconds = rules.batch_interval
         self._turn_due: Nanoseconds = NEVER
@@ -175,6 +177,9 @@ class Backend:
     def hand_over(self, now: Nanoseconds, entries: Iterable[Entry]) -> None:
         """Apply committed entries that reach the applier at `now`; writes each entry's `handed`, `done`, `outcome`."""
         times, tail, mvcc = self._times, self.tail, self.mvcc
+        holds = tail.holds
+        if holds and holds[-1][0] <= now:
+            holds.clear()  # nobody will wait for them any more, and their memory stays warm
         asks = times[-1] if times and times[-1] > now else now
         if self._resumes > asks:
             asks = self._resumes
@@ -187,8 +192,9 @@ class Backend:
             if entry.op <= PUT_ONCE and not entry.lease:
                 if mvcc.revision >= self._element_limit:
                     self._widen()
-                mvcc.create_once(shape.create_element)
-                entry.revision = mvcc.revision
+                entry.revision = mvcc.revision = mvcc.revision + 1  # as `mvcc.create_once`, without its calls
+                mvcc.keys_live += 1
+                self._store(shape.create_element)
                 entry.outcome = outcome = CREATED
                 self.live_by_writer[writer] += 1
                 self._pending += 1
@@ -200,7 +206,7 @@ class Backend:
                 done = self._commit(done)
             entry.handed = now
             entry.done = self._free = done
-            tail.holds.append((done, begins, writer))
+            holds.append((done, begins, writer))
             times.append(done)
             self._latencies.append(done - now)
             self._executions.append(done - asks)

@@ -106,11 +106,12 @@ class Pages:
 
     __slots__ = (
         "_branches", "_committed", "_dirty", "_free", "_levels", "_pending", "_root", "_sizes", "_small_follows_fill",
-        "_starts", "_touched", "_upper", "_wanted", "_width", "commits", "leaves", "pages_high_water",
+        "_starts", "_touched", "_upper", "_wanted", "_width", "commits", "leaves", "pages_high_water", "store",
     )  # fmt: skip
 
     def __init__(self, small_follows_fill: bool = False) -> None:
         self._sizes = array("i")  # per slot: bytes of its element, 0 once it is gone
+        self.store = self._sizes.append  # `append` for who does not ask for the slot: no call of ours
         self._committed = 0  # slots that were spilled; the others wait for the commit
         self._branches = [_Branch()]
         self._branches[0].add(0, 0, 0, page=4, run=1)

@@ -155,8 +155,9 @@ class Segments:
         frames = self._frames
         for entry in entries:
             data = entry.data
-            frame = frames.get(data, 0)
-            if not frame:
+            if data in frames:
+                frame = frames[data]
+            else:
                 frame = frames[data] = entry_frame(data, last)
             size += frame
             by_writer[entry.writer] += frame

@@ -103,7 +103,7 @@ _FIGURES: Final[dict[Group, tuple[Figure, ...]]] = {
         _seconds("etcd.list_seconds", "A list of all keys of one kind, as the API server asks etcd for it."),
         _seconds("apiserver.request_seconds", "A request in the API server, admission and etcd included."),
         _counter("apiserver.conflicts", "requests", "Updates refused because the object had changed (409)."),
-        _counter("apiserver.rejected", "requests", "Requests that failed because etcd refused them or did not answer in time."),
+        _counter("apiserver.rejected", "requests", "Requests that failed: refused by etcd or a webhook, or not answered."),
         _counter("apiserver.throttled", "requests", "Requests turned away by priority and fairness or in-flight limits (429)."),
         _seconds("apiserver.seat_wait_seconds", "The wait of a request for a seat of its priority level, where it had to wait."),
         _counter("apiserver.unchanged", "requests", "Writes that changed nothing: answered without a transaction."),
@@ -115,10 +115,10 @@ _FIGURES: Final[dict[Group, tuple[Figure, ...]]] = {
         _counter("watch.events_sent", "events", "Events sent to watching clients, once for each of them."),
     ),
     "controller": (
-        _seconds("rest_client.request_seconds", "A request as the controller's client sees it, without its limiter."),
+        _seconds("rest_client.request_seconds", "A request as a controller's clients see it, without their limiters."),
         _seconds("rest_client.rate_limiter_seconds", "The wait for the client's own limiter."),
-        _counter("rest_client.requests", "requests", "Requests sent by controllers, retries included."),
-        _counter("rest_client.resent", "requests", "Requests sent again by the client itself after a 429 with Retry-After."),
+        _counter("rest_client.requests", "requests", "Requests that controllers sent, elections and Events included."),
+        _counter("rest_client.resent", "requests", "Of these: sent again by the client itself after a 429."),
         _gauge("workqueue.depth", "items", "Keys that wait for a worker, or will once theirs is done."),
         _seconds("workqueue.queue_seconds", "From the add of a key to a worker taking it."),
         _seconds("workqueue.work_seconds", "From taking a key to Done."),
@@ -140,8 +140,9 @@ _FIGURES: Final[dict[Group, tuple[Figure, ...]]] = {
         _counter("writes.succeeded", "writes", "Of these: those that succeeded."),
         _counter("writes.unchanged", "writes", "Of those that succeeded: nothing was different."),
         _counter("writes.conflicts", "requests", "Attempts refused because the object had changed (409)."),
+        _counter("writes.failed", "requests", "Attempts that failed otherwise: denied, throttled, not answered, object gone."),
         _counter("writes.given_up", "writes", "Writes given up after the last retry."),
-        _counter("writes.lost_updates", "writes", "Writes that undid what another had written since the object was read."),
+        _counter("writes.lost_updates", "writes", "Writes over what another had written since the object was read."),
         _counter("events.recorded", "events", "Kubernetes Events that reconciles recorded."),
         _counter("events.dropped", "events", "Of these: lost because the recorder's queue was full."),
         _counter("events.skipped", "events", "Of these: lost to the spam filter."),
@@ -159,7 +160,7 @@ _OF_A_WRITER: Final[dict[Group, tuple[Figure, ...]]] = {
         _gauge("keys_live", "keys", "Keys that exist at the end."),
         _counter("puts", "puts", "Puts applied."),
         _counter("deletes", "keys", "Keys deleted."),
-        _counter("conflicts", "requests", "Writes refused because the object had changed."),
+        _counter("conflicts", "transactions", "Transactions that lost a race: an entry of the log without a revision."),
     ),
     "WAL": (
         _counter("wal_bytes_written", "bytes", "Bytes of its entries in the write-ahead log."),
@@ -274,6 +275,16 @@ _BY_NAME_OF_AN_OBJECT: Final = {
     )
 }
 _PLACE: Final = {name: place for place, name in enumerate(_BY_NAME)}
+_WRITES: Final = tuple(name for name in _BY_NAME if name.startswith("writes."))
+_REPEATED: Final = {
+    "members.": ("wal_bytes_written", "wal_fsync_seconds"),
+    "controllers.": (
+        "reconciles", "errors", "requests", "zero_value_keys", "queue_seconds", "work_seconds", *_WRITES,
+        *(name for name in _BY_NAME if name.startswith("events.")),
+    ),
+    "workloads.": _WRITES,
+}  # fmt: skip
+"""Figures of the whole that a run also reports of each member, controller or workload."""
 _OWNERS: Final = {
     "members.": ("Of that member.", ("etcd.", ""), _BY_NAME),
     "controllers.": ("Of that controller.", ("", "controller.", "workqueue.", "rest_client.", "cache."), _BY_NAME),
@@ -284,13 +295,19 @@ _OWNERS: Final = {
 
 
 def catalogue() -> list[Figure]:
-    """Every figure without suffixes, by group, in the order of display; a writer's or an object's as `writers.<name>.what`."""
+    """Every figure without suffixes, by group, in the order of display; what has an owner as `writers.<name>.what`."""
     owned = [
         replace(figure, name=f"{owner}<name>.{figure.name}")
         for owner, figures in (("writers.", _BY_NAME_OF_A_WRITER), ("objects.", _BY_NAME_OF_AN_OBJECT))
         for figure in figures.values()
     ]
-    return [*_BY_NAME.values(), *owned]
+    repeated = [
+        replace(found, name=f"{owner}<name>.{what}")
+        for owner, names in _REPEATED.items()
+        for what in names
+        if (found := describe(f"{owner}x.{what}")) is not None
+    ]
+    return [*_BY_NAME.values(), *owned, *repeated]
 
 
 def describe(name: str) -> Figure | None:

@@ -50,17 +50,25 @@ class Histogram:
         values = np.concatenate(self._pending)
         self._pending.clear()
         self._waiting = 0
-        index = np.zeros(len(values), dtype=np.int64)
-        positive = values > 0
-        index[positive] = np.ceil(np.log2(values[positive]) * BUCKETS_PER_OCTAVE - 1e-9).astype(np.int64) + 1
+        least = int(values.min())
+        if least > 0:
+            index = np.ceil(np.log2(values) * BUCKETS_PER_OCTAVE - 1e-9).astype(np.int64) + 1
+        else:
+            index = np.zeros(len(values), dtype=np.int64)
+            positive = values > 0
+            index[positive] = np.ceil(np.log2(values[positive]) * BUCKETS_PER_OCTAVE - 1e-9).astype(np.int64) + 1
         np.minimum(index, len(self.counts) - 1, out=index)
-        self.counts += np.bincount(index, minlength=len(self.counts))
-        self.count += len(values)
-        self.sum += int(values.sum())
-        self.max = max(self.max, int(values.max()))
-        self.min = min(self.min, int(values.min()))
-        if self.windows:
-            self.windows[-1].record(values)
+        counts = np.bincount(index, minlength=len(self.counts))
+        total, most = int(values.sum()), int(values.max())
+        for histogram in (self, self.windows[-1]) if self.windows else (self,):
+            histogram._add(counts, len(values), total, least, most)
+
+    def _add(self, counts: NDArray[np.int64], count: int, total: int, least: int, most: int) -> None:
+        self.counts += counts
+        self.count += count
+        self.sum += total
+        self.max = max(self.max, most)
+        self.min = min(self.min, least)
 
     def buckets(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Indices of the buckets that are not empty (-1:

@@ -116,9 +116,10 @@ class Recorder:
         self._removed += int(backend.removed.take(now)[1].sum())
         _forget(backend.database, now)
         for latencies_of in world.latencies:
-            requests = latencies_of.rest_requests.take()
+            requests, others = latencies_of.rest_requests.take(), latencies_of.other_requests.take()
             histograms["rest_client.request_seconds"].record(requests)
             histograms["apiserver.request_seconds"].record(requests - 2 * latencies_of.to_client)
+            histograms["apiserver.request_seconds"].record(others - 2 * latencies_of.to_client)
             histograms["rest_client.rate_limiter_seconds"].record(latencies_of.limiter_waits.take())
             histograms["etcd.request_seconds"].record(latencies_of.etcd_requests.take())
         histograms["etcd.commit_seconds"].record(world.leader.commit_waits.take())

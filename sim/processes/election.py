@@ -38,6 +38,7 @@ from sim.clientgo.leader_election import (
     Verdict,
 )
 from sim.etcd.request import CONFLICT, Outcome, Shape
+from sim.hardware.disk import NEVER
 from sim.processes.events import Call, Clock
 from sim.processes.rest_client import RestClient
 from sim.units import SECOND, Nanoseconds
@@ -104,8 +105,9 @@ class Candidacy:
 
     def _ask_for(self, key: ObjectKey, step: Request) -> Generator[Any, Any, Answer]:
         env, call = self._env, self._call
-        deadline = env.timeout(max(0, step.expires - env._now))
-        yield AnyOf(env, [self._send(call, key, step), deadline])
+        sent = self._send(call, key, step)
+        # A deadline is an event until it is over: a client without one leaves none behind.
+        yield sent if step.expires >= NEVER else AnyOf(env, [sent, env.timeout(max(0, step.expires - env._now))])
         if not call.processed:
             self._call = self._client.call(self._writer)  # the old one belongs to a request that is still under way
             return Answer(Verdict.TIMEOUT)

@@ -49,11 +49,12 @@ class Latencies:
     to_client: one way between the API server and its clients, nanoseconds: a client sees the server's time and twice that.
     """
 
-    __slots__ = ("etcd_requests", "limiter_waits", "rest_requests", "seat_waits", "to_client")
+    __slots__ = ("etcd_requests", "limiter_waits", "other_requests", "rest_requests", "seat_waits", "to_client")
 
     def __init__(self, to_client: Nanoseconds) -> None:
         self.to_client = to_client
-        self.rest_requests = Samples()
+        self.rest_requests = Samples()  # of controllers
+        self.other_requests = Samples()  # of everybody else
         self.limiter_waits = Samples()
         self.etcd_requests = Samples()
         self.seat_waits = Samples()
@@ -121,7 +122,10 @@ class Gateway:
             return
         env = self.env
         now: Nanoseconds = env._now
-        call.seat = self._arrive(now, flow, True, ONE_SEAT, self._wait, call)
+        if now < self.flow_control.next_adjustment:
+            call.seat = level.arrive(now, flow.hand, ONE_SEAT, self._wait, call)
+        else:
+            call.seat = self._arrive(now, flow, True, ONE_SEAT, self._wait, call)
         call.stage = self._propose  # as `go`, without its call
         call.arrives = at = now + wait + self._fixed + self._overhead()
         arrival = call._arrival

@@ -160,7 +160,7 @@ class Informer:
         self._connection = stream
         initial = wanted.send_initial_events
         seats = self._cacher.seats(self._shape, 0, self._selector, initial) if initial else ONE_SEAT
-        yield self._client.read(call, self._shape, stream.serve, seats)
+        yield self._client.read(call, self._shape, stream.serve, seats, limited=False)
         if self._stopped:
             stream.close()
             return

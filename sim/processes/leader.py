@@ -66,6 +66,7 @@ class Leader:
     ):  # fmt: skip
         self._env, self._disk, self._followers, self._backend, self._rules = env, disk, followers, backend, rules
         self._applied, self._incident = applied, incident
+        self._sync = disk.sync
         self._appends = [follower.append for follower in followers]
         self._quorum_ack = (len(followers) + 1) // 2 - 1
         self._ready, self._entry, self._timeout = rules.ready, rules.entry, rules.request_timeout
@@ -169,7 +170,7 @@ class Leader:
                 for append in self._appends:  # sent before our own save
                     acks.append(append(sent, size))  # noqa: PERF401 (a comprehension is a call of its own)
                 full = log.write(size + wal.HARD_STATE_FRAME if commits else size)
-                committed = saved = self._disk.sync(sent, size)
+                committed = saved = self._sync(sent, size)
                 self._save_times.append(saved)
                 self._save_durations.append(saved - sent)
                 if full:

@@ -149,6 +149,11 @@ class WriteTally:
     given_up: int = 0
     lost_updates: int = 0
 
+    @property
+    def failed(self) -> int:
+        """Attempts that ended otherwise: refused, denied, not answered, the object gone."""
+        return self.requests - self.succeeded - self.conflicts
+
 
 class Writer:
     """Writes objects as declared, with RetryOnConflict where it is asked for."""

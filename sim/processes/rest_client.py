@@ -27,12 +27,16 @@ _TOO_MANY_REQUESTS: Final = 429
 
 
 class RestClient:
-    """One process's client. bucket: its client-side limiter, None without one; flow: who it is to priority and fairness."""
+    """One process's client.
 
-    def __init__(self, gateway: Gateway, bucket: TokenBucket | None, flow: Flow):
+    bucket: its client-side limiter, None without one; flow: who it is to priority and fairness; of_controller: whether its requests
+    are among those that are told of controllers.
+    """
+
+    def __init__(self, gateway: Gateway, bucket: TokenBucket | None, flow: Flow, of_controller: bool = False):
         self._env, self._gateway, self._server, self._bucket = gateway.env, gateway, gateway.server, bucket
         self._latencies, self._flow = gateway.latencies, flow
-        self._rest_request = self._latencies.rest_requests.add
+        self._rest_request = (self._latencies.rest_requests if of_controller else self._latencies.other_requests).add
         self.requests = 0
         self.resent = 0
 
@@ -90,16 +94,22 @@ class RestClient:
         call.key = key
         return self.read(call, shape, self._gateway.serve_get)
 
-    def read(self, call: Call, shape: Shape, serve: Callable[[Call], None], work: Work = ONE_SEAT) -> Call:
+    def read(
+        self, call: Call, shape: Shape, serve: Callable[[Call], None], work: Work = ONE_SEAT, limited: bool = True
+    ) -> Call:
         """Another read, such as a list: when a handler is at it, `serve(call)` is called; it ends with `gateway.respond`.
 
-        work: the seats that it takes.
+        work: the seats that it takes. limited: whether it asks the client's limiter first; a watch does not.
         """
         call.shape, call.write, call.serve, call.work = shape, None, serve, work
-        return self._submit(call)
+        return self._submit(call, limited)
 
-    def _submit(self, call: Call) -> Call:
-        wait = self._limited()
+    def _submit(self, call: Call, limited: bool = True) -> Call:
+        if limited:
+            wait = self._limited()
+        else:
+            self.requests += 1
+            wait = 0
         call.since = self._env._now + wait
         call.once, call.callbacks = None, []
         self._gateway.submit(call, wait)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from heapq import heappush
 
-from simpy.events import Event
+from simpy.events import NORMAL, Event
 
 from sim.clientgo.queue_interface import WorkQueue
 from sim.hardware.disk import NEVER
@@ -46,6 +47,7 @@ class Workplace:
         self._alarm = Alarm(env, self._ring)
         self._rings_at: Nanoseconds = NEVER
         self.depth_max = 0
+        self._add_after = queue.add_after
 
     def idle(self, wake: Wake) -> Wake:
         """Nothing to do: yield the result, and ask the queue again."""
@@ -60,7 +62,7 @@ class Workplace:
 
     def add_after(self, now: Nanoseconds, key: Hashable, delay: Nanoseconds, priority: int = 0) -> None:
         """Add when `delay` has passed."""
-        if self.queue.add_after(now, key, delay, priority):
+        if self._add_after(now, key, delay, priority):
             self.rouse()
         elif now + delay < self._rings_at:
             self._rearm(now)
@@ -86,7 +88,9 @@ class Workplace:
         if self._alarm.callbacks is not None:  # for later: that one will ring for nothing
             self._alarm = Alarm(self._env, self._ring)
         self._rings_at = due
-        self._alarm.arm(due - now if due > now else 0)
+        alarm, env = self._alarm, self._env
+        alarm.callbacks = alarm._ring  # as `arm`, without its call
+        heappush(env._queue, (due if due > now else now, NORMAL, next(env._eid), alarm))
 
     def _ring(self, _alarm: Alarm) -> None:
         now = self._env._now

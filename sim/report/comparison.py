@@ -38,10 +38,11 @@ class Comparison:
         summaries = read_summary(first), read_summary(second)
         fields = [dict(_leaves(to_dict(read_scenario(directory)))) for directory in (first, second)]
         paths = dict.fromkeys([*fields[0], *fields[1]])
+        above = {head for path in paths for head in _above(path)}
         differences = [
             (path, fields[0].get(path), fields[1].get(path))
             for path in paths
-            if fields[0].get(path) != fields[1].get(path)
+            if fields[0].get(path) != fields[1].get(path) and path not in above
         ]
         return cls(*summaries, differences)
 
@@ -131,6 +132,12 @@ def _ratio(one: float | None, other: float | None) -> float | None:
 
 def _title(mine: str, theirs: str) -> str:
     return mine if mine == theirs else f"{mine} and {theirs}"
+
+
+def _above(path: str) -> Iterator[str]:
+    """The paths above: what is empty in one scenario is a row for each field that the other has there."""
+    while path := path.rpartition(".")[0]:
+        yield path
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

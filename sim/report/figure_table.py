@@ -34,8 +34,8 @@ SHOWN: Final = (
     "controller.reconciles", "controller.errors", "controller.terminal_errors", "controller.panics", "controller.requeues",
     "controller.restarts", "leader_election.changes", "leader_election.leaderless_seconds",
     "leader_election.two_leaders_seconds", "writes.requests", "writes.succeeded", "writes.unchanged", "writes.conflicts",
-    "writes.given_up", "writes.lost_updates", "events.recorded", "events.skipped", "events.dropped", "events.created",
-    "events.patched", "cache.zero_value_keys",
+    "writes.failed", "writes.given_up", "writes.lost_updates", "events.recorded", "events.skipped", "events.dropped",
+    "events.created", "events.patched", "cache.zero_value_keys",
 )  # fmt: skip
 """What a first look needs; all others stand in the JSON and in the files."""
 _GROUP_TITLES: Final[dict[Group, str]] = {"API": "API server and etcd's clients", "controller": "controllers"}

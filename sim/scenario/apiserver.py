@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, field_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Tag, field_validator
 
 from sim.scenario.distribution import Distribution, distribution
-from sim.scenario.quantities import Count, Duration, PositiveCount, PositiveDuration
+from sim.scenario.quantities import Count, Duration, PositiveCount, PositiveDuration, no_more_than
 from sim.scenario.refusal import refused, shown, unknown
 from sim.scenario.section import Section, field
 from sim.units import MICROSECOND, SECOND, format_duration
 
 LEVELS: Final = ("system", "node-high", "leader-election", "workload-high", "workload-low", "global-default", "catch-all")
 """The priority levels of every API server (pkg/apis/flowcontrol/bootstrap/default.go), those with limits."""
+
+DEFAULT_QUEUES: Final = {
+    "system": (64, 6), "node-high": (64, 6), "leader-election": (16, 4), "workload-high": (128, 6), "workload-low": (128, 6),
+    "global-default": (128, 6),
+}  # fmt: skip
+"""Queues and hand size of the levels that have queues."""
+_HASH_BITS: Final = 60
 
 PriorityLevel = Literal[
     "exempt", "system", "node-high", "leader-election", "workload-high", "workload-low", "global-default", "catch-all"
@@ -25,9 +33,9 @@ class Level(Section):
     """A priority level, changed; what is absent is as the API server does."""
 
     shares: PositiveCount | None = field(None, "Its share of the seats, against the others' shares.")
-    lendable: Count | None = field(None, "Percent of its seats that others may borrow.")
+    lendable: Annotated[Count, no_more_than(100)] | None = field(None, "Percent of its seats that others may borrow.")
     borrowing_limit: Count | None = field(None, "Percent of its own seats that it may borrow on top; without end when absent.")
-    queues: PositiveCount | None = field(None, "How many queues it has.")
+    queues: Annotated[PositiveCount, no_more_than(10_000)] | None = field(None, "How many queues it has.")
     hand_size: PositiveCount | None = field(None, "Among how many queues one flow is spread.")
     queue_length: PositiveCount | None = field(None, "How many requests one queue takes.")
 
@@ -45,7 +53,30 @@ def _levels(value: Any) -> Any:
     return value
 
 
-FlowControl = Annotated[dict[str, Level] | Literal["off"], BeforeValidator(_levels)]
+def _possible(levels: dict[str, Level] | Literal["off"]) -> dict[str, Level] | Literal["off"]:
+    """What the API server accepts (pkg/apis/flowcontrol/validation/validation.go)."""
+    if levels == "off":
+        return levels
+    for name, level in levels.items():
+        if name not in DEFAULT_QUEUES:
+            if (level.queues, level.hand_size, level.queue_length) != (None, None, None):
+                raise refused(f'"{name}" has no queues: it rejects at once', at=name)
+            continue
+        queues, hand = DEFAULT_QUEUES[name]
+        queues, hand = level.queues or queues, level.hand_size or hand
+        if hand > queues:
+            raise refused(f'"{hand}" is more than the {queues} queues there are', at=f"{name}.hand_size")
+        if math.ceil(math.log2(queues) * hand) > _HASH_BITS:
+            raise refused(f'"{hand}" of {queues} queues need more than {_HASH_BITS} bits of a hash', at=f"{name}.hand_size")
+    return levels
+
+
+FlowControl = Annotated[
+    Annotated[dict[str, Level], Tag("<levels>")] | Annotated[Literal["off"], Tag("<off>")],
+    Discriminator(lambda value: "<off>" if value == "off" else "<levels>"),
+    BeforeValidator(_levels),
+    AfterValidator(_possible),
+]
 
 
 class InFlight(Section):
@@ -75,7 +106,7 @@ class WatchCache(Section):
 class ApiServer(Section):
     """A group of equal API servers."""
 
-    count: PositiveCount = field(1, "How many there are.")
+    count: Annotated[PositiveCount, no_more_than(100)] = field(1, "How many there are.")
     rtt_to_etcd: Duration = field(200 * MICROSECOND, "Round trip to its etcd member.", "assumed: the same zone")
     rtt_to_clients: Duration = field(500 * MICROSECOND, "Round trip to controllers and kubelets.", "assumed: zones of one region")
     overhead: Distribution = field(

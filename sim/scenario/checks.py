@@ -13,6 +13,8 @@ from sim.scenario.workloads import Lists, Objects, PodChurn
 if TYPE_CHECKING:
     from sim.scenario.model import Scenario
 
+RESERVED = ("node-heartbeats", "leader-elections", "kube-apiserver", "etcd", "preloaded")
+"""Writers that are always there."""
 _SUGGESTED_QUOTA = 8 * 2**30
 """etcd: storage/quota.go MaxQuotaBytes (above it etcd itself warns)."""
 
@@ -33,6 +35,8 @@ def problems(scenario: Scenario) -> list[Problem]:
         if fault.victim not in known:
             found.append((f"faults.{name}.target", undeclared(fault.victim, what, known)))
     found += _shared_informers(scenario)
+    found += _one_process(scenario)
+    found += _one_name(scenario)
     if not scenario.apiservers and (scenario.controllers or scenario.workloads or scenario.background.nodes):
         found.append(("apiservers", '"{}" is not allowed; controllers, workloads and nodes need at least one'))
     variants = list(scenario.variants) or ["default"]
@@ -50,6 +54,9 @@ def _shared_informers(scenario: Scenario) -> Iterator[Problem]:
         for informer in controller.informers:
             if informer not in scenario.informers:
                 yield f"controllers.{name}.informers", undeclared(informer, "informer", scenario.informers)
+        for informer in controller.predicates:
+            if informer not in controller.informers:
+                yield f"controllers.{name}.predicates.{informer}", undeclared(informer, "informer of it", controller.informers)
         if not controller.informers:
             continue
         for key, value, allowed in (
@@ -58,6 +65,28 @@ def _shared_informers(scenario: Scenario) -> Iterator[Problem]:
             if value != allowed:
                 reason = f'"{value}" is not allowed: a controller with shared informers is part of one process; write {allowed}'
                 yield f"controllers.{name}.{key}", reason
+
+
+def _one_name(scenario: Scenario) -> Iterator[Problem]:
+    """Whoever writes is counted under a name: no two may have the same."""
+    taken = dict.fromkeys(RESERVED, "etcdsim itself")
+    for room in ("workloads", "controllers", "clients"):
+        for name in getattr(scenario, room):
+            if name in taken:
+                yield f"{room}.{name}", f'"{name}" is taken by {taken[name]}; what is written is counted by this name'
+            taken[name] = f"{room}.{name}"
+
+
+def _one_process(scenario: Scenario) -> Iterator[Problem]:
+    """Controllers that share an informer are one process: they cannot differ in what a process has once."""
+    first: dict[str, str] = {}
+    for name, controller in scenario.controllers.items():
+        for informer in controller.informers:
+            known = scenario.controllers[first.setdefault(informer, name)]
+            for key in ("stack", "leader_election", "election", "restart"):
+                if getattr(controller, key) != getattr(known, key):
+                    reason = f"differs from that of {first[informer]}: who shares an informer ({informer}) is one process"
+                    yield f"controllers.{name}.{key}", reason
 
 
 def _used_objects(scenario: Scenario) -> Iterator[tuple[str, str]]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema, field_validator, model_validator
 
 from sim.scenario.apiserver import PriorityLevel
-from sim.scenario.informers import Watch, singular
+from sim.scenario.informers import Predicate, Watch, with_objects
 from sim.scenario.limiters import Limiter
-from sim.scenario.quantities import Count, Name, PositiveCount, PositiveDuration, format_rate, read_rate
+from sim.scenario.quantities import Count, Name, PositiveCount, PositiveDuration, format_rate, no_more_than, read_rate
 from sim.scenario.reconcile import Reconcile
-from sim.scenario.refusal import refused
+from sim.scenario.refusal import refused, shown
 from sim.scenario.section import Section, field
 from sim.scenario.stacks import STACKS, Election, FifoKind, QueueKind, Stack, StackName
 from sim.units import SECOND, Nanoseconds, format_duration
@@ -23,6 +23,9 @@ RateOrOff = Annotated[
     PlainSerializer(lambda value: format_rate(value) if isinstance(value, float) else value, return_type=str | None),
     WithJsonSchema({"x-ref": "RateOrOff"}),
 ]
+
+
+MOST_PROCESSES: Final = 10_000
 
 
 class Client(Section):
@@ -91,14 +94,21 @@ class Controller(Section):
     """A controller process: informers, one workqueue, workers, a client."""
 
     stack: StackName = field("controller-runtime-0.23", "Library release: client limiter, queue, limiter and FIFO come from it.")
-    count: PositiveCount = field(1, "How many equal controllers there are, each with its own objects.")
-    workers: PositiveCount | None = field(None, "Reconcile goroutines; when absent, as the stack does: mostly 1.")
+    count: Annotated[PositiveCount, no_more_than(10_000)] = field(
+        1, "How many equal controllers there are: each a process with a lease of its own, all on the same objects."
+    )
+    workers: Annotated[PositiveCount, no_more_than(100_000)] | None = field(
+        None, "Reconcile goroutines; when absent, as the stack does: mostly 1."
+    )
     cpus: PositiveCount = field(2, "Cores of its node, for stacks that run one worker per core.")
-    standby: Count = field(0, "Further replicas of each of them that wait for its lease.")
-    shards: PositiveCount = field(
+    standby: Annotated[Count, no_more_than(100)] = field(0, "Further replicas of each of them that wait for its lease.")
+    shards: Annotated[PositiveCount, no_more_than(1_000)] = field(
         1, "How many active processes share the keys among them, by hash; each has its own lease and watches everything."
     )
     informers: tuple[Name, ...] = field((), "Shared informers that it adds a handler to, by name.")
+    predicates: dict[Name, Predicate] = field(
+        {}, "Which updates of a shared informer become its work, by the informer's name; all when absent. See watches."
+    )
     watches: dict[Name, Watch] = field({}, "Informers of its own, by name.")
     client: Client = field(Client(), "The limiter of the controller's API client.")
     queue: Queue = field(Queue(), "The workqueue and its rate limiter.")
@@ -124,7 +134,7 @@ class Controller(Section):
     @field_validator("watches", mode="before")
     @classmethod
     def _singular(cls, watches: Any) -> Any:
-        return singular(watches)
+        return with_objects(watches)
 
     @model_validator(mode="after")
     def _queue_exists(self) -> Controller:
@@ -135,7 +145,15 @@ class Controller(Section):
     @model_validator(mode="after")
     def _waits_for_something(self) -> Controller:
         if self.standby and not self.leader_election:
-            raise refused(f'"{self.standby}" is not allowed: a standby waits for a lease; write 0, or turn leader_election on', at="standby")
+            reason = "a standby waits for a lease; write 0, or turn leader_election on"
+            raise refused(f'"{self.standby}" is not allowed: {reason}', at="standby")
+        return self
+
+    @model_validator(mode="after")
+    def _not_too_many(self) -> Controller:
+        processes = self.count * self.shards * (1 + self.standby)
+        if processes > MOST_PROCESSES:
+            raise refused(f'"{processes}" processes (count x shards x replicas) are too many; at most {MOST_PROCESSES}', at="count")
         return self
 
     @model_validator(mode="after")
@@ -153,11 +171,17 @@ class Controller(Section):
 
     @model_validator(mode="after")
     def _watches_what_it_writes(self) -> Controller:
-        acts = self.reconcile.writes or self.reconcile.finalizer or self.reconcile.events
+        reconcile = self.reconcile
+        chance = (reconcile.errors, reconcile.terminal_errors, reconcile.requeues, reconcile.panics, reconcile.poisoned)
+        acts = reconcile.writes or reconcile.finalizer or reconcile.events or any(chance)
         if acts and not (self.watches or self.informers):
-            raise refused('"{}" is not allowed: a controller that writes to objects has to watch them', at="watches")
-        if acts and self.reconcile.on_zero_value is not None:
-            raise refused("a controller creates objects for zero values, or it writes to what it watches, not both", at="reconcile")
+            raise refused('"{}" is not allowed: a controller that works on objects has to watch them', at="watches")
+        if acts and reconcile.on_zero_value is not None:
+            ways = "a controller creates objects for zero values, or it works on what it watches (writes, events, errors ...)"
+            raise refused(f"{ways}, not both", at="reconcile")
+        kinds = {watch.object for watch in self.watches.values()}
+        if acts and len(kinds) > 1:
+            raise refused(f"{shown(sorted(kinds))} are several kinds of objects; write a controller for each", at="watches")
         return self
 
     def resolved(self) -> Resolved:
@@ -194,7 +218,6 @@ class Controller(Section):
             defaults=stack,
             origin={path: stack.name if value is None else "scenario" for path, value in given.items()},
         )
-
 
     def _workers(self, stack: Stack) -> int:
         """Its reconcile goroutines."""

@@ -24,8 +24,9 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
-from sim.scenario.quantities import Duration, Fraction, PositiveDuration, plain, read_duration, read_fraction
+from sim.scenario.quantities import Duration, Fraction, PositiveDuration, plain, read_duration_of, read_fraction
 from sim.scenario.refusal import refused, shown
 from sim.scenario.section import Section
 from sim.units import DURATION_FORMS, format_duration
@@ -70,9 +71,9 @@ def _points(value: Any) -> Any:
     for key, duration in value.items():
         probability = read_fraction(key)
         try:
-            points[probability] = read_duration(duration)
-        except Exception:
-            raise refused(f"{shown(duration)} is not a duration; write {DURATION_FORMS}", at=str(key)) from None
+            points[probability] = read_duration_of(duration, duration, f"is not a duration; write {DURATION_FORMS}")
+        except PydanticCustomError as error:
+            raise refused(error.message(), at=str(key)) from None
     probabilities = list(points)
     if not probabilities or probabilities[0] != 0 or probabilities[-1] != 1:
         raise refused("the points must begin at probability 0 and end at 1")
@@ -148,10 +149,8 @@ def _read(value: Any) -> Any:
         if not any(key in _FORMS for key in value):
             raise refused(f"{shown(value)} is not a distribution; write {FORMS}")
         return value
-    try:
-        return Constant(constant=format_duration(read_duration(value)))
-    except Exception:
-        raise refused(f"{shown(value)} is not a duration; write {DURATION_FORMS}, or {FORMS}") from None
+    duration = read_duration_of(value, value, f"is not a duration; write {DURATION_FORMS}, or {FORMS}")
+    return Constant(constant=format_duration(duration))
 
 
 Distribution = Annotated[

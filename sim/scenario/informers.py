@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Container, Mapping
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator
 
 from sim.scenario.distribution import Distribution, distribution
 from sim.scenario.labels import Labels
+from sim.scenario.objects import singular
 from sim.scenario.quantities import DurationOrStack, Name
+from sim.scenario.refusal import refused, shown
 from sim.scenario.section import Section, field, required
 from sim.scenario.stacks import FifoKind
+from sim.units import SECOND, Nanoseconds, format_duration
 
 Predicate = Literal["none", "generation_changed", "resource_version_changed"]
+SHORTEST_RESYNC: Final = SECOND
+"""client-go tools/cache/shared_informer.go minimumResyncPeriod."""
+
+
+def _resync(value: Nanoseconds | Literal["never"] | None) -> Nanoseconds | Literal["never"] | None:
+    if isinstance(value, int) and 0 < value < SHORTEST_RESYNC:
+        raise refused(f"{shown(format_duration(value))} is too short; write at least {format_duration(SHORTEST_RESYNC)}, or never")
+    return value
 
 
 class Watch(Section):
@@ -35,19 +48,32 @@ class Informer(Section):
 
     object: Name = required("The object that is watched; when absent, the name of the informer without its plural s.")
     selector: Labels = field("", "Labels an object must have; all objects when empty.")
-    resync: DurationOrStack = field(None, "Period of the resync; `never` for none; when absent, as its first user's stack.")
+    resync: Annotated[DurationOrStack, AfterValidator(_resync)] = field(
+        None, "Period of the resync, at least 1s; `never` for none; when absent, as its first user's stack."
+    )
     fifo: FifoKind | None = field(None, "delta or real; when absent, as that stack does.")
 
 
-def singular(watches: Any) -> Any:
-    """Watches or informers by name: the object of one without it is its name without the plural s."""
+def with_objects(watches: Any, objects: Container[str] = ()) -> Any:
+    """Watches or informers by name: the object of one without it is its name, without the plural s if only so it is declared."""
     if not isinstance(watches, Mapping):
         return watches
     named: dict[Any, Any] = {}
     for name, watch in watches.items():
         if (watch is None or isinstance(watch, Mapping)) and isinstance(name, str):
             given = {key: value for key, value in (watch or {}).items() if value is not None}
-            named[name] = {"object": name.removesuffix("s"), **given}
+            named[name] = {"object": singular(name, objects), **given}
         else:
             named[name] = watch
     return named
+
+
+def watching(controllers: Any, objects: Container[str]) -> Any:
+    """Controllers by name, with the objects of their watches."""
+    if not isinstance(controllers, Mapping):
+        return controllers
+    return {
+        name: {**controller, "watches": with_objects(controller["watches"], objects)}
+        if isinstance(controller, Mapping) and "watches" in controller else controller
+        for name, controller in controllers.items()
+    }  # fmt: skip

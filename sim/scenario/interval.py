@@ -7,11 +7,12 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
 
-from sim.scenario.quantities import PositiveDuration, read_duration
+from sim.scenario.quantities import PositiveDuration, read_duration_of
 from sim.scenario.refusal import refused, shown
-from sim.units import DURATION_FORMS, format_duration
+from sim.units import DURATION_FORMS, MICROSECOND, format_duration
 
 EVERY_FORMS: Final = f"exp(157s) for exponential gaps, or {DURATION_FORMS}"
+SHORTEST: Final = 10 * MICROSECOND
 _EXPONENTIAL: Final = re.compile(r"exp\(\s*(.*?)\s*\)")
 
 
@@ -28,12 +29,11 @@ def _read(value: Any) -> Interval:
     if isinstance(value, Interval):
         return value
     match = _EXPONENTIAL.fullmatch(value.strip()) if isinstance(value, str) else None
-    try:
-        mean = read_duration(match[1] if match else value)
-    except Exception:
-        raise refused(f"{shown(value)} is not an interval; write {EVERY_FORMS}") from None
+    mean = read_duration_of(value, match[1] if match else value, f"is not an interval; write {EVERY_FORMS}")
     if mean == 0:
         raise refused(f"{shown(value)} is not an interval above zero; write {EVERY_FORMS}")
+    if mean < SHORTEST:
+        raise refused(f"{shown(value)} is too short; write at least {format_duration(SHORTEST)}")
     return Interval(mean=format_duration(mean), law="exponential" if match else "fixed")
 
 

@@ -8,30 +8,49 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Discriminator, Tag, field_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Tag, field_validator
 
 from sim.errors import nearest
-from sim.scenario.quantities import Duration, PositiveCount, PositiveDuration, Rate
+from sim.scenario.quantities import Duration, PositiveCount, Rate, format_rate
 from sim.scenario.refusal import refused, shown
 from sim.scenario.section import Section, field, required
-from sim.units import MILLISECOND, SECOND
+from sim.units import MICROSECOND, MILLISECOND, SECOND, format_duration
 
 _SOURCE: Final = "client-go: default_rate_limiters.go DefaultTypedControllerRateLimiter"
+
+SHORTEST: Final = 10 * MICROSECOND
+_FASTEST: Final = 1e5
+
+
+def _long_enough(value: int) -> int:
+    """A key that fails for ever must not fail for ever within one instant."""
+    if value < SHORTEST:
+        raise refused(f'"{format_duration(value)}" is too short; write at least {format_duration(SHORTEST)}')
+    return value
+
+
+def _not_too_fast(value: float) -> float:
+    if value > _FASTEST:
+        raise refused(f'"{format_rate(value)}" is too fast; write at most {format_rate(_FASTEST)}')
+    return value
+
+
+Delay = Annotated[Duration, AfterValidator(_long_enough)]
 
 
 class ExponentialLimiter(Section):
     """A delay per key that doubles with each failure of that key."""
 
     kind: Literal["exponential"] = field("exponential", "Doubles with each failure of the key.")
-    base: PositiveDuration = field(5 * MILLISECOND, "Delay after the first failure.", _SOURCE)
-    max: PositiveDuration = field(1000 * SECOND, "Longest delay.", _SOURCE)
+    base: Delay = field(5 * MILLISECOND, "Delay after the first failure.", _SOURCE)
+    max: Delay = field(1000 * SECOND, "Longest delay.", _SOURCE)
 
 
 class BucketLimiter(Section):
     """One token bucket for all keys."""
 
     kind: Literal["bucket"] = field("bucket", "One token bucket for all keys.")
-    rate: Rate = field(10.0, "Tokens per second.", _SOURCE)
+    rate: Annotated[Rate, AfterValidator(_not_too_fast)] = field(10.0, "Tokens per second.", _SOURCE)
     burst: PositiveCount = field(100, "Capacity in tokens.", _SOURCE)
 
 
@@ -39,8 +58,8 @@ class FastSlowLimiter(Section):
     """A fast delay for the first failures of a key, a slow one afterwards."""
 
     kind: Literal["fast_slow"] = field("fast_slow", "Fast for the first failures of the key, then slow.")
-    fast: Duration = required("Delay of the first failures.")
-    slow: Duration = required("Delay afterwards.")
+    fast: Delay = required("Delay of the first failures.")
+    slow: Delay = required("Delay afterwards.")
     max_fast_attempts: PositiveCount = required("How many failures are answered fast.")
 
 
@@ -63,7 +82,7 @@ class MaxWaitLimiter(Section):
 
     kind: Literal["with_max_wait"] = field("with_max_wait", "Another limiter's delay, cut.")
     limiter: Limiter = required("The limiter to ask.")
-    max: Duration = required("Longest delay.")
+    max: Delay = required("Longest delay.")
 
 
 _KINDS: Final = ("exponential", "bucket", "fast_slow", "max_of", "with_max_wait")

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, ValidationError, WithJsonSchema, field_validator
+from pydantic import BeforeValidator, ValidationError, ValidationInfo, WithJsonSchema, field_validator
 
 from sim.errors import InputError
 from sim.scenario import paths
@@ -22,13 +22,13 @@ from sim.scenario.clients import EtcdClients
 from sim.scenario.controllers import Controller
 from sim.scenario.etcd import Etcd
 from sim.scenario.faults import Fault
-from sim.scenario.informers import Informer, singular
+from sim.scenario.informers import Informer, watching, with_objects
 from sim.scenario.objects import ObjectKind, common, with_defaults
 from sim.scenario.quantities import Name, PositiveDuration
 from sim.scenario.refusal import problems_of, refusal, shown, undeclared
 from sim.scenario.review import Objective, Provenance, Reference
 from sim.scenario.section import Section, field, required
-from sim.scenario.webhooks import Webhook
+from sim.scenario.webhooks import Webhook, among
 from sim.scenario.workloads import Workload, name_kinds
 
 Settings = Annotated[
@@ -79,8 +79,18 @@ class Scenario(Section):
 
     @field_validator("informers", mode="before")
     @classmethod
-    def _singular(cls, informers: Any) -> Any:
-        return singular(informers)
+    def _with_objects(cls, informers: Any, info: ValidationInfo) -> Any:
+        return with_objects(informers, info.data.get("objects", ()))
+
+    @field_validator("controllers", mode="before")
+    @classmethod
+    def _watching(cls, controllers: Any, info: ValidationInfo) -> Any:
+        return watching(controllers, info.data.get("objects", ()))
+
+    @field_validator("webhooks")
+    @classmethod
+    def _matching(cls, webhooks: dict[Name, Webhook], info: ValidationInfo) -> dict[Name, Webhook]:
+        return among(webhooks, info.data.get("objects", ()))
 
     @field_validator("workloads", mode="before")
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, Final
 
 from pydantic import ConfigDict
@@ -34,6 +34,11 @@ DEFAULTS: Final[dict[str, dict[str, Any]]] = {
 def common() -> dict[str, ObjectKind]:
     """The kinds that every scenario has."""
     return {name: ObjectKind.model_validate(kind) for name, kind in DEFAULTS.items()}
+
+
+def singular(word: str, declared: Container[str]) -> str:
+    """The kind that a word names: as it is written where that is declared, else without its plural s."""
+    return word if word in declared else word.removesuffix("s")
 
 
 def with_defaults(written: object) -> object:

@@ -1,6 +1,7 @@
 """Dotted paths into a scenario's plain data: `controllers.zero-pod-writer.client.qps`; lists by index.
 
-A path may add a new name at its end (validation decides whether it may stand there), never on its way.
+A path may add a new name at its end (validation decides whether it may stand there); on its way only one that cannot be a
+mistake: a priority level.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sim.errors import InputError
+from sim.scenario.apiserver import LEVELS
 from sim.scenario.distribution import FORM_KEYS
 from sim.scenario.refusal import join, shown, unknown
 
@@ -49,9 +51,9 @@ def missing(data: Data, path: str) -> str:
     walked = ""
     for part in path.split("."):
         found = _step(here, part)
-        walked = join(walked, part)
         if found is None:
-            return f"{walked}: {_no_step(here, part)}"
+            return f"{join(walked, part)}: {_no_step(here, part, walked)}"
+        walked = join(walked, part)
         here = found[0]
     return f"{walked}: exists"
 
@@ -63,14 +65,22 @@ def _replaced(here: Any, parts: list[str], value: Any, walked: str) -> Any:
         inner = _replaced(here[int(part)], rest, value, at) if rest else copy.deepcopy(value)
         return [*here[: int(part)], inner, *here[int(part) + 1 :]]
     if not isinstance(here, Mapping):
-        raise InputError(f"{at}: {_no_step(here, part)}")
-    if part not in here and (rest or value is None):
-        raise InputError(f"{at}: {_no_step(here, part)}")
+        raise InputError(f"{at}: {_no_step(here, part, walked)}")
+    if part not in here and (value is None or (rest and part not in _possible(walked))):
+        raise InputError(f"{at}: {_no_step(here, part, walked)}{'' if here or _possible(walked) else _whole(at, rest, value)}")
     if not rest:
         kept = {key: item for key, item in here.items() if key != part or value is not None}
         return kept if value is None else {**kept, part: copy.deepcopy(value)}
-    below = {} if here[part] is None else here[part]
+    below = {} if here.get(part) is None else here[part]
     return {**here, part: _replaced(below, rest, value, at)}
+
+
+def _whole(at: str, rest: list[str], value: Any) -> str:
+    """How to write what is not there yet."""
+    inner = value
+    for part in reversed(rest):
+        inner = {part: inner}
+    return "" if value is None or not rest else f"; write it whole: {at}={shown(inner)[1:-1]}"
 
 
 def _step(here: Any, part: str) -> tuple[Any] | None:
@@ -81,9 +91,15 @@ def _step(here: Any, part: str) -> tuple[Any] | None:
     return None
 
 
-def _no_step(here: Any, part: str) -> str:
+def _possible(walked: str) -> tuple[str, ...]:
+    """The names that may stand in the map at a path, where they are known beforehand."""
+    return LEVELS if walked.rpartition(".")[2] == "flow_control" else ()
+
+
+def _no_step(here: Any, part: str, walked: str) -> str:
     if isinstance(here, Mapping):
-        return unknown(part, [str(key) for key in here])
+        allowed = [str(key) for key in here] or list(_possible(walked))
+        return unknown(part, dict.fromkeys([*allowed, *_possible(walked)])) if allowed and part not in allowed else "is not there"
     if isinstance(here, list):
         return f"unknown index; there are {len(here)} elements, counted from 0"
     return f"does not exist; above it stands the single value {shown(here)}"

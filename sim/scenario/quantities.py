@@ -11,10 +11,11 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from sim.scenario.refusal import refused, shown
-from sim.units import DURATION_FORMS, SIZE_FORMS, format_duration, parse_duration, parse_size
+from sim.units import DAY, DURATION_FORMS, SIZE_FORMS, format_duration, parse_duration, parse_size
 
 RATE_FORMS: Final = "27/s, 600/min, 4/h or a number per second"
 FRACTION_FORMS: Final = "12% or a number from 0 to 1"
@@ -22,6 +23,7 @@ BANDWIDTH_FORMS: Final = "200MB/s, 1GiB/s or a number of bytes per second"
 NAME_FORMS: Final = "letters, digits, - and _"
 
 _NONE_WORDS: Final = ("off", "never", "none")
+LONGEST: Final = 36_500 * DAY
 _NUMBER: Final = r"([0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?)"
 _RATE: Final = re.compile(_NUMBER + r"\s*/\s*(s|min|m|h|d)")
 _PER: Final = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86_400}
@@ -30,8 +32,17 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 def read_duration(value: object) -> int:
-    """Nanoseconds, zero or more."""
-    return _measure(value, parse_duration, "a duration", DURATION_FORMS)
+    """Nanoseconds, zero or more, up to 100 years: sums of a few stay within Go's 64 bits."""
+    return _not_too_long(_measure(value, parse_duration, "a duration", DURATION_FORMS), value)
+
+
+def read_duration_of(written: object, value: object, instead: str) -> int:
+    """As `read_duration`, of a value inside what is written; `instead` is said of what is not a duration at all."""
+    try:
+        measured = _measure(value, parse_duration, "a duration", DURATION_FORMS)
+    except PydanticCustomError:
+        raise refused(f"{shown(written)} {instead}") from None
+    return _not_too_long(measured, written)
 
 
 def read_size(value: object) -> int:
@@ -43,6 +54,12 @@ def format_size(value: int) -> str:
     """The shortest text that `read_size` reads back exactly: 2GiB, 64MB, 600B."""
     units = {"GiB": 2**30, "MiB": 2**20, "KiB": 2**10, "GB": 10**9, "MB": 10**6, "kB": 10**3, "B": 1}
     return min((f"{value // size}{unit}" for unit, size in units.items() if value % size == 0 and value), key=len, default="0B")
+
+
+def _not_too_long(measured: int, written: object) -> int:
+    if measured > LONGEST:
+        raise refused(f"{shown(written)} is too long; write at most 36500d")
+    return measured
 
 
 def _measure(value: object, parse: Callable[[str | int | float], int], what: str, forms: str) -> int:
@@ -204,6 +221,17 @@ Fraction = Annotated[float, BeforeValidator(read_fraction), PlainSerializer(plai
 
 Count = Annotated[int, BeforeValidator(read_count), WithJsonSchema({"type": "integer", "minimum": 0})]
 """A whole number, zero or more."""
+
+def no_more_than(limit: int) -> AfterValidator:
+    """An upper bound of a count: beyond it a simulation would not end in anybody's lifetime."""
+
+    def bounded(value: int) -> int:
+        if value > limit:
+            raise refused(f"{shown(value)} is too many; write at most {limit}")
+        return value
+
+    return AfterValidator(bounded)
+
 
 PositiveCount = Annotated[
     int,

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import field_validator, model_validator
+from pydantic import model_validator
 
 from sim.scenario.distribution import Distribution, distribution
-from sim.scenario.quantities import Count, DurationOrStack, Fraction, Name
+from sim.scenario.interval import SHORTEST
+from sim.scenario.quantities import Count, DurationOrStack, Fraction, Name, no_more_than
 from sim.scenario.refusal import refused
 from sim.scenario.section import Section, field, required
+from sim.units import format_duration
 
 WriteVerb = Literal["update", "merge_patch", "merge_patch_locked", "json_patch", "apply"]
 Sets = Literal["counter", "timestamp", "generation", "constant"]
@@ -52,7 +53,7 @@ class Recorded(Section):
     """Kubernetes Events that a reconcile records about the object, through client-go's event recorder."""
 
     object: Name = field("event", "The object an event is stored as.")
-    per_reconcile: Count = field(1, "Events recorded in one reconcile.")
+    per_reconcile: Annotated[Count, no_more_than(1000)] = field(1, "Events recorded in one reconcile.")
     message: Literal["same", "unique"] = field(
         "same", "Whether each event of an object repeats the last one (its count is patched), or says something new each time."
     )
@@ -81,16 +82,10 @@ class Reconcile(Section):
     panics: Fraction = field(0.0, "Share that panics: an error where panics are recovered, else the end of the process.")
     poisoned: Fraction = field(0.0, "Share of the keys whose every reconcile ends with an error.")
 
-    @field_validator("writes", mode="before")
-    @classmethod
-    def _named(cls, writes: Any) -> Any:
-        """A bare verb is the write by that verb."""
-        if not isinstance(writes, Mapping):
-            return writes
-        return {name: {"verb": write} if isinstance(write, str) else write for name, write in writes.items()}
-
     @model_validator(mode="after")
     def _shares(self) -> Reconcile:
+        if isinstance(self.every, int) and self.every < SHORTEST:
+            raise refused(f'"{format_duration(self.every)}" is too short; write at least 10us, or never', at="every")
         if self.errors + self.terminal_errors + self.requeues + self.panics > 1:
             raise refused("errors, terminal_errors, requeues and panics together are more than 1", at="errors")
         return self

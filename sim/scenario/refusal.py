@@ -23,6 +23,7 @@ _TYPES: Final[dict[str, str]] = {
     "bool_parsing": "is not true or false",
     "dict_type": "is not a mapping",
     "list_type": "is not a list",
+    "tuple_type": "is not a list",
     "string_type": "is not text; write it in quotes",
 }
 

@@ -11,7 +11,7 @@ from sim.errors import nearest
 from sim.scenario.distribution import Distribution, distribution
 from sim.scenario.interval import Every
 from sim.scenario.labels import Labels
-from sim.scenario.quantities import Count, Duration, Name, PositiveCount
+from sim.scenario.quantities import Count, Duration, Name, PositiveCount, no_more_than
 from sim.scenario.reconcile import Written
 from sim.scenario.refusal import refused, shown
 from sim.scenario.section import Section, field, required
@@ -48,7 +48,7 @@ class Objects(Section):
 
     kind: Literal["objects"] = field("objects", "Objects exist, change, and are replaced.")
     object: Name = required("What they are.")
-    count: PositiveCount = required("How many there are, at the start and at any time.")
+    count: Annotated[PositiveCount, no_more_than(1_000_000)] = required("How many there are, at the start and at any time.")
     labels: Labels = field("", "Their labels, to be matched by the selectors of watches.")
     finalizers: Count = field(0, "Finalizers that they are created with.")
     change_every: Every | None = field(None, "How often the spec of one of them is changed; never when absent.")
@@ -60,8 +60,8 @@ class Writers(Section):
 
     kind: Literal["writers"] = field("writers", "Clients that write the same objects.")
     object: Name = required("What they write.")
-    objects: PositiveCount = field(1, "How many objects they share.")
-    clients: PositiveCount = required("How many clients there are.")
+    objects: Annotated[PositiveCount, no_more_than(100_000)] = field(1, "How many objects they share.")
+    clients: Annotated[PositiveCount, no_more_than(100_000)] = required("How many clients there are.")
     think: Distribution = field(distribution(constant=0), "Pause of a client between two changes.", "assumed")
     write: Written = field(Written(), "How they write.")
     labels: Labels = field("", "Labels of the objects.")

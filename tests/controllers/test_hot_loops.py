@@ -1,8 +1,8 @@
 """Controllers that wake themselves: a status written at each reconcile comes back as an event (facts 3.1, 4.2, 9).
 
 One turn of the loop, by hand: 1 ms of work, 0.25 ms to the API server, 1 ms in it, 0.1 ms to etcd, 1.4 ms until two followers have
-saved it (0.2 ms there, 1 ms fdatasync, 0.2 ms back), 2 ms of watch lag, 0.25 ms to the client: 6.0 ms, and some tenths for etcd's CPU.
-The answer comes 1.9 ms before the event: a worker is busy 4.1 ms and some tenths.
+saved it (0.2 ms there, 1 ms fdatasync, 0.2 ms back), 2 ms of watch lag, 0.25 ms to the client: 6.0 ms, and some tenths for etcd's
+CPU. The answer comes 1.9 ms before the event: a worker is busy 4.1 ms and some tenths.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ def test_objects_of_their_own_do_not_conflict():
 
 def test_a_copy_that_is_clearly_old_is_refused_after_one_read():
     """50 ms of work on a copy that others change each 10 ms: a read of etcd, a 409, nothing in the log."""
-    reconcile = {"duration": {"constant": "50ms"}, "writes": {"status": "update"}}
+    reconcile = {"duration": {"constant": "50ms"}, "writes": {"status": {"verb": "update"}}}
     run = simulate("10s", workloads=apps(1, change_every="10ms"), controllers=controller(reconcile=reconcile))
     conflicts = run.metrics["writes.conflicts"]
     assert conflicts == run.metrics["controller.errors"] == run.metrics["controller.reconciles"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from small_cluster import apps, controller, simulate
 
+from sim.errors import InputError
+
 CHANGES = 39
 """One each 0.5 s, in 20 s."""
 OBJECTS = 30
@@ -59,6 +61,20 @@ def test_a_shared_informer_watches_once():
     assert own.metrics["workqueue.adds"] == shared.metrics["workqueue.adds"]
 
 
+def test_who_shares_an_informer_has_predicates_of_its_own():
+    """x is told of specs only, y of everything: of x's writes, too."""
+    controllers = pair(watches={}, informers=["pool"])
+    controllers["x"] = {**controllers["x"], "predicates": {"pool": "generation_changed"}}
+    pool = {"pool": {"object": "app"}}
+    run = simulate("20s", workloads=apps(OBJECTS, change_every="0.5s"), controllers=controllers, informers=pool)
+    assert run.metrics["controllers.x.reconciles"] == OBJECTS + CHANGES
+    assert run.metrics["controllers.y.reconciles"] > 2 * (OBJECTS + CHANGES)
+    assert run.writers["x"]["puts"] == run.writers["y"]["puts"] == OBJECTS + CHANGES
+    controllers["x"] = {**controllers["x"], "predicates": {"pol": "generation_changed"}}
+    with pytest.raises(InputError, match=r"controllers\.x\.predicates\.pol"):
+        simulate("20s", workloads=apps(OBJECTS), controllers=controllers, informers=pool)
+
+
 def test_who_shares_an_informer_ends_together():
     """One of two panics, and nobody recovers it: both start anew, with one lease, one list."""
     controllers = pair(watches={}, informers=["pool"], leader_election=True, recover_panic=False)
@@ -75,14 +91,16 @@ def test_who_shares_an_informer_ends_together():
 
 def throughput(stack: str, horizon: str = "30s", **settings):
     """Ten workers that write as fast as they are let."""
-    own = controller(stack=stack, workers=10, reconcile={"writes": {"s": "merge_patch"}}, **settings)
+    own = controller(stack=stack, workers=10, reconcile={"writes": {"s": {"verb": "merge_patch"}}}, **settings)
     return simulate(horizon, workloads=apps(OBJECTS), controllers=own)
 
 
 @pytest.mark.parametrize(
     ("stack", "qps", "burst"),
-    [("client-go-0.34", 5, 10), ("operator-sdk-0.9", 5, 10), ("controller-runtime-0.15", 20, 30), ("controller-runtime-0.20", 20, 30),
-     ("ansible-operator-1.34", 20, 30)],
+    [
+        ("client-go-0.34", 5, 10), ("operator-sdk-0.9", 5, 10), ("controller-runtime-0.15", 20, 30),
+        ("controller-runtime-0.20", 20, 30), ("ansible-operator-1.34", 20, 30),
+    ],
 )  # fmt: skip
 def test_a_clients_limiter_decides_how_much_is_written(stack, qps, burst):
     """burst + qps t requests, of which list and watch took two; what comes back of them before the workers start is not lost."""
@@ -131,7 +149,7 @@ def test_events_that_differ_are_one_from_the_tenth_on():
 
 
 def test_a_hot_loop_tells_about_itself_25_times():
-    own = controller(reconcile={"writes": {"s": "update"}, "events": {"message": "same"}})
+    own = controller(reconcile={"writes": {"s": {"verb": "update"}}, "events": {"message": "same"}})
     run = simulate("20s", workloads=apps(1), controllers=own)
     assert run.metrics["events.recorded"] == run.metrics["controller.reconciles"] > 3000
     assert run.metrics["events.created"] + run.metrics["events.patched"] == 25

@@ -24,7 +24,7 @@ def test_a_watch_that_is_over_is_opened_again_without_a_list(change_every):
 
 def outage(lasts: str, servers, **sections):
     fault = {"o": {"kind": "apiserver_outage", "target": "apiservers.down", "at": "60s", "for": lasts}}
-    return watching("5m", "1s", apiservers={name: SERVER for name in servers}, faults=fault, **sections)
+    return watching("5m", "1s", apiservers=dict.fromkeys(servers, SERVER), faults=fault, **sections)
 
 
 @pytest.mark.parametrize(("lasts", "lost"), [("20s", 20), ("100s", 100)])
@@ -76,7 +76,7 @@ def test_the_stack_decides_how_often(stack, predicate, resyncs):
 
 
 def test_a_slow_handler_delays_its_own_work_only():
-    """100 ms for each notification, one each 50 ms after 100 at once: ten a second come through; the other controller has them all."""
+    """100 ms for each notification, one each 50 ms after 100 at once: ten a second come through, the other controller has all."""
     own = {"x": controller(watches={"apps": {"handler": {"constant": "100ms"}}})["x"], "y": controller()["x"]}
     run = watching("30s", "50ms", objects=100, own=own)
     assert run.metrics["controllers.x.reconciles"] == pytest.approx(10 * 30, abs=2)

@@ -12,7 +12,9 @@ WAY = 6.2e-3
 def loop(horizon="1m", **webhooks):
     """One object that its controller writes again and again."""
     hooks = {name: {"match": "update apps", **hook} for name, hook in webhooks.items()}
-    return simulate(horizon, workloads=apps(1), controllers=controller(reconcile={"writes": {"s": "update"}}), webhooks=hooks)
+    return simulate(
+        horizon, workloads=apps(1), controllers=controller(reconcile={"writes": {"s": {"verb": "update"}}}), webhooks=hooks
+    )
 
 
 def constant(latency: str, **settings):

@@ -93,7 +93,9 @@ class World:
     def call(self, writer: int = 0) -> Call:
         return Call(self.env, lambda _: None, writer)
 
-    def read(self, call: Call, shape: Shape, serve: Callable[[Call], None], work: object = None) -> Call:
+    def read(
+        self, call: Call, shape: Shape, serve: Callable[[Call], None], work: object = None, limited: bool = True
+    ) -> Call:
         self.requests += 1
         now = self.env.now
         call.callbacks, call.since = [], now

@@ -79,10 +79,11 @@ class FlowControl:
 
     levels: the priority levels, DEFAULT_LEVELS unless told otherwise; total: its seats, 600 by default; now: when it
     starts; on_wait: by level, takes the wait of each request that starts. Raises ValueError for levels that cannot be.
-    `levels` tells each level's figures by its name; call `advance` before reading them.
+    `levels` tells each level's figures by its name; call `advance` before reading them. next_adjustment: until then `arrive` is no
+    more than the level's own.
     """
 
-    __slots__ = ("_flows", "_next_adjustment", "_notices", "levels")
+    __slots__ = ("_flows", "_notices", "levels", "next_adjustment")
 
     def __init__(
         self,
@@ -97,7 +98,7 @@ class FlowControl:
         self.levels: dict[str, PriorityLevel] = {
             level.name: PriorityLevel(level, levels, total, now, self._notices, sinks.get(level.name)) for level in levels
         }
-        self._next_adjustment = now
+        self.next_adjustment = now
         self._adjust()
 
     def flow(self, level: str, schema: str, distinguisher: str = "") -> Flow:
@@ -127,7 +128,7 @@ class FlowControl:
 
         mutating is for MaxInFlight; work: its seats (flowcontrol/widths.py); tag: kept for the caller.
         """
-        if now >= self._next_adjustment:
+        if now >= self.next_adjustment:
             self._adjust_until(now)
         return flow.level.arrive(now, flow.hand, work, wait, tag)
 
@@ -140,13 +141,13 @@ class FlowControl:
 
     def finish(self, now: Nanoseconds, request: Request) -> Sequence[Request]:
         """An executing request is answered now; what changed, as `advance` tells it. Raises ValueError if it does not execute."""
-        if now >= self._next_adjustment:
+        if now >= self.next_adjustment:
             self._adjust_until(now)
         return request.level.finish(now, request)
 
     def cancel(self, now: Nanoseconds, request: Request) -> None:
         """The client of a queued request went away; counted as a time-out. Does nothing to others."""
-        if now >= self._next_adjustment:
+        if now >= self.next_adjustment:
             self._adjust_until(now)
         request.level.cancel(now, request)
 
@@ -157,7 +158,7 @@ class FlowControl:
             return notices.changed[0].decided
         if not notices.waiting:
             return None
-        due = self._next_adjustment
+        due = self.next_adjustment
         for level in self.levels.values():
             if level.queue_set.waiting:
                 due = min(due, level.queue_set.earliest() or NEVER)
@@ -166,7 +167,7 @@ class FlowControl:
     def advance(self, now: Nanoseconds) -> Sequence[Request]:
         """Let time pass until `now`, included. Requests that were queued and have started or been rejected since anybody
         was last told, in the order in which it happened; `decided` says when."""
-        if now >= self._next_adjustment:
+        if now >= self.next_adjustment:
             self._adjust_until(now)
         for level in self.levels.values():
             level.queue_set.catch_up(now)
@@ -177,13 +178,13 @@ class FlowControl:
         return {name: level.queue_set.limit for name, level in self.levels.items()}
 
     def _adjust_until(self, now: Nanoseconds) -> None:
-        while self._next_adjustment <= now:
+        while self.next_adjustment <= now:
             self._adjust()
 
     def _adjust(self) -> None:
         """Divide the seats anew by what was asked for since the last time (updateBorrowing)."""
-        at = self._next_adjustment
-        self._next_adjustment = at + BORROWING_PERIOD
+        at = self.next_adjustment
+        self.next_adjustment = at + BORROWING_PERIOD
         levels = list(self.levels.values())
         for level in levels:
             level.statistics.update(level.queue_set.take_demand(at))
@@ -200,6 +201,8 @@ class MaxInFlight:
     """
 
     __slots__ = ("_beyond", "_flow", "_privileged", "reads", "writes")
+    next_adjustment: Final[Nanoseconds] = 0
+    """Its `arrive` is never the level's own."""
 
     def __init__(self, read: int = 400, mutating: int = 200):
         self.reads = QueueSet("read", read, 0 if read else -1)
