@@ -5,7 +5,8 @@ own calls them again. A webhook that takes longer than its timeout, or is not th
 write is refused, with `ignore` it goes on.
 
 Sources: apiserver pkg/admission/plugin/webhook/mutating/dispatcher.go, validating/dispatcher.go; api admissionregistration/v1
-types.go (timeoutSeconds 10, failurePolicy Fail). Simplified: no re-invocation; a webhook that is down fails at once.
+types.go (timeoutSeconds 10, failurePolicy Fail). Simplified: no re-invocation; a call that fails has
+taken as long as any other.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from sim.units import Nanoseconds
 class Webhook:
     """One webhook. operations: `create`, `update`, `delete`; resource: the kind of object, empty for all.
 
-    latency: draws the time of a call, nanoseconds. failing, denying: share of the calls that fail at once, or deny; `chance` draws
-    from [0, 1), None where both are 0.
+    latency: draws the time of a call, nanoseconds. failing, denying: share of the calls that then fail, or deny; `chance`
+    draws from [0, 1), None where both are 0.
     """
 
     operations: frozenset[str]

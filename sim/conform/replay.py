@@ -32,7 +32,7 @@ KNOWN_VERSIONS: Final[Mapping[str, tuple[tuple[int, int], tuple[int, int]]]] = {
     "k8s.io/client-go": ((0, 28), (0, 37)),
     "sigs.k8s.io/controller-runtime": ((0, 20), (0, 25)),
 }
-"""Releases whose sources were compared and found to behave alike, first and last minor included; see README.md."""
+"""Releases whose sources were compared and found to behave alike, first and last minor included; see sim/clientgo/README.md."""
 
 
 @dataclass(frozen=True, slots=True)

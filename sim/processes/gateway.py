@@ -159,7 +159,7 @@ class Gateway:
         """Ask for a seat for a request that leaves its client now, or in a moment."""
         mutating = call.serve is None
         if mutating and call.key is not None and (watchers := self._watchers(call.shape.name)) >= WATCHES_PER_SEAT:
-            call.work = _woken(watchers)
+            call.work = _woken(watchers, call.flow.max_seats)
         request = self.flow_control.arrive(now, call.flow, mutating, call.work, self._wait, call)
         call.seat = request
         if request.state is EXECUTING:
@@ -215,8 +215,9 @@ class Gateway:
             operation = "create" if write is None else _OPERATIONS.get(write.verb, "update")
             took, allowed = server.admit(operation, call.shape.name)
             done += took
-            if not allowed or done - at > WRITE_DEADLINE:
-                self.respond(call, done, Outcome.TIMEOUT if allowed else Outcome.DENIED)
+            late = done - at > WRITE_DEADLINE
+            if late or not allowed:
+                self.respond(call, at + WRITE_DEADLINE if late else done, Outcome.TIMEOUT if late else Outcome.DENIED)
                 return
         stage = self._cached if write is not None else self._create if call.ttl else self._propose
         call.go(done + server.to_etcd, stage)
@@ -358,16 +359,19 @@ class Gateway:
             found = self._truth.newest(call.key)  # a failed transaction brings the object along
             step, content = attempt(call.write, found, fresh=True)
             back = at + server.to_etcd
+            if step is not Step.NOT_FOUND:  # admission comes before the look at whether anything changes
+                took, allowed = server.admit(_OPERATIONS.get(call.write.verb, "update"), call.shape.name)
+                back += took
+                late = back - call.began > WRITE_DEADLINE
+                if late or not allowed:
+                    self.respond(call, call.began + WRITE_DEADLINE if late else back, Outcome.TIMEOUT if late else Outcome.DENIED)
+                    return
             if step not in (Step.PUT, Step.DELETE):
                 self._settle(call, back, step, found)
                 return
-            took, allowed = server.admit(_OPERATIONS.get(call.write.verb, "update"), call.shape.name)
-            if not allowed or back + took - call.began > WRITE_DEADLINE:
-                self.respond(call, back + took, Outcome.TIMEOUT if allowed else Outcome.DENIED)
-                return
             op = Op.DELETE if step is Step.DELETE else Op.UPDATE if found.revision else Op.CREATE
             self._transaction(call, op, found.revision, content)
-            call.go(max(now, back + took + server.to_etcd), self._next(call))
+            call.go(max(now, back + server.to_etcd), self._next(call))
             return
         self.respond(call, at + server.to_etcd, call.outcome)
 

@@ -51,7 +51,7 @@ class Webhook(Section):
     failure_policy: Literal["fail", "ignore"] = field(
         "fail", "What a call without an answer does to the write.", "api: admissionregistration/v1 failurePolicy"
     )
-    failing: Fraction = field(0.0, "Share of the calls that fail at once.")
+    failing: Fraction = field(0.0, "Share of the calls that fail, having taken their latency.")
     denying: Fraction = field(0.0, "Share of the calls that deny the write.")
     _object: str | None = PrivateAttr(None)
 

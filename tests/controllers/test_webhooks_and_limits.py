@@ -88,6 +88,19 @@ def test_a_server_that_tries_again_pays_again():
     assert longest(("a", "b"), "200ms") == pytest.approx(once + 2 * 0.2, abs=0.01)
 
 
+def test_who_loses_a_race_has_been_reviewed_twice():
+    """The server reviews the retry before it sees that the object is no longer the one that was read."""
+
+    def longest(latency):
+        writers = {"kind": "writers", "object": "app", "clients": 2, "think": {"constant": "100ms"}, "write": {"verb": "update"}}
+        hooks = {"slow": {"match": "update app", **constant(latency)}}
+        metrics = simulate("1s", workloads={"w": writers}, webhooks=hooks).metrics
+        assert metrics["writes.conflicts"] > 0
+        return metrics["apiserver.request_seconds.max"]
+
+    assert longest("20ms") == pytest.approx(longest("0ms") + 2 * 0.02, abs=0.001)
+
+
 @pytest.mark.parametrize(("size", "sent"), [("1.4MiB", True), ("2MiB", False), ("4MiB", False)])
 def test_an_object_may_be_1_5_mib_large(size, sent):
     """etcd takes 1.5 MiB (413 for the client), the API server bodies of 3 MiB: above that etcd does not even see it."""

@@ -41,14 +41,18 @@ BORROWING_PERIOD: Final[Nanoseconds] = 10 * SECOND
 
 
 class Flow:
-    """A flow of one server: the level it belongs to and the queues it may use there. Made by `flow`, kept by the caller."""
+    """A flow of one server: the level it belongs to and the queues it may use there. Made by `flow`, kept by the caller.
 
-    __slots__ = ("exempt", "hand", "level")
+    max_seats: the widest that a request of this level may be (`widths`), 0 for no bound.
+    """
 
-    def __init__(self, level: QueueSet, hand: Hand, exempt: bool):
+    __slots__ = ("exempt", "hand", "level", "max_seats")
+
+    def __init__(self, level: QueueSet, hand: Hand, exempt: bool, max_seats: int = 0):
         self.level = level
         self.hand = hand
         self.exempt = exempt
+        self.max_seats = max_seats
 
 
 class PriorityLevel:
@@ -109,10 +113,11 @@ class FlowControl:
         key = (level, schema, distinguisher)
         flow = self._flows.get(key)
         if flow is None:
-            queue_set = self.levels[level].queue_set
+            priority = self.levels[level]
             # A single queue needs no hash, and the server takes none (startRequest).
-            hash_value = flow_hash(schema, distinguisher) if self.levels[level].config.queues > 1 else 0
-            flow = self._flows[key] = Flow(queue_set, queue_set.hand(hash_value), self.levels[level].config.exempt)
+            hash_value = flow_hash(schema, distinguisher) if priority.config.queues > 1 else 0
+            hand = priority.queue_set.hand(hash_value)
+            flow = self._flows[key] = Flow(priority.queue_set, hand, priority.config.exempt, priority.max_seats)
         return flow
 
     def arrive(
