@@ -16,6 +16,8 @@ from sim.units import HOUR, MINUTE, SECOND, seconds
 _WRITES: Final = ("requests", "succeeded", "unchanged", "conflicts", "failed", "given_up", "lost_updates")
 _EVENTS: Final = ("recorded", "dropped", "skipped", "created", "patched")
 _QUARTERS: Final = 4
+_FURTHEST: Final = 1000
+"""What would take so many times as long as was seen is no growth."""
 _COUNTED_ONCE: Final = (3, 6, 0)
 """Before this version etcd counts each byte of the WAL twice, when it is buffered and when it is flushed (wal/encoder.go)."""
 _SHORTEST: Final = 30 * MINUTE
@@ -158,7 +160,8 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
 def _seconds_to_quota(recorder: Recorder, series: pd.DataFrame) -> tuple[float | None, str]:
     """When the database reaches the quota: as seen, or as it has been growing; and which of the two.
 
-    never: without a quota, or where the file did not grow in the last quarter of the run. unknown: the run is too short to tell.
+    never: without a quota, where the file did not grow in the last quarter of the run, or where that growth would take over
+    1,000 times the run: a page more or less. unknown: the run is too short to tell.
     """
     world = recorder.world
     quota = world.scenario.etcd.quota
@@ -176,7 +179,8 @@ def _seconds_to_quota(recorder: Recorder, series: pd.DataFrame) -> tuple[float |
 
 
 def time_to_grow(times: NDArray[np.float64], size: NDArray[np.float64], by: float) -> float | None:
-    """Seconds until `size` has grown by so many more bytes; None where it does not grow in the last quarter of the times.
+    """Seconds until `size` has grown by so many more bytes; None where it does not grow in the last quarter of the times, or so
+    little (a page or two) that it would take over 1,000 times as long as was seen.
 
     A straight line through that quarter; where the growth itself has been growing evenly over the last three quarters (a leak's is
     quadratic), that goes on too.
@@ -184,7 +188,7 @@ def time_to_grow(times: NDArray[np.float64], size: NDArray[np.float64], by: floa
     edges = np.linspace(0, len(size) - 1, _QUARTERS + 1).astype(np.int64)
     rates = np.diff(size[edges]) / np.diff(times[edges])
     rate = rates[-1]
-    if rate <= 0:
+    if rate <= 0 or by / rate > _FURTHEST * times[-1]:
         return None
     second, third, fourth = rates[-3:]
     steps = third - second, fourth - third

@@ -16,9 +16,10 @@ TIMES = np.arange(45.0, 86_445.0, 45.0)
         (1e6 + 100 * TIMES, 1e6, 1e4),
         (2e-1 * TIMES**2, 2e-1 * (100_000**2 - TIMES[-1] ** 2), 100_000 - TIMES[-1]),
         (1e6 + 0 * TIMES, 1e6, None),
+        (1e6 + 4096 * (TIMES > 80_000), 2e9, None),
         (1e6 * np.log(TIMES), 1e6, 1e6 / (1e6 * np.log(TIMES[-1] / TIMES[-481]) / (480 * 45))),
     ],
-    ids=["straight", "quadratic", "none", "slowing down: the last quarter goes on"],
+    ids=["straight", "quadratic", "none", "a page", "slowing down: the last quarter goes on"],
 )
 def test_time_to_grow(size, by, left):
     assert time_to_grow(TIMES, size, by) == (None if left is None else pytest.approx(left, rel=0.01))

@@ -17,6 +17,7 @@ from sim.hardware.link import one_way
 from sim.processes import background
 from sim.processes.events import Call, Ghost
 from sim.processes.leader import Leader, LeaderRules
+from sim.processes.lone_leader import LoneLeader
 from sim.processes.watch import WatchHub
 from sim.units import MINUTE, SECOND, Nanoseconds
 
@@ -55,7 +56,8 @@ class Cluster:
         for name in following:
             disk, _ = self._disks(name)
             self.followers[name] = Follower(self._link(f"{self.leading}-{name}"), self._link(f"{name}-{self.leading}"), disk)
-        self.leader = Leader(
+        beside = not following and not _since(release, 21, 5)
+        self.leader = (LoneLeader if beside else Leader)(
             env, wal, list(self.followers.values()), self.backend,
             LeaderRules(
                 etcd.quota, etcd.request_timeout, etcd.max_gap, costs.ready, costs.entry, etcd.segment_size, etcd.network.rtt,

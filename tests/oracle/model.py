@@ -335,6 +335,8 @@ class Etcd:
         self._etcd, self._costs = scenario.etcd, scenario.etcd.costs
         leading, *following = self._etcd.members
         release = self._etcd.release
+        # Such a member handed a batch over before it had saved it.
+        self._applies_beside = not following and (release < (3, 4, 21) or (3, 5, 0) <= release < (3, 5, 5))
         self._commits_on_delete = release >= (3, 6, 0) or (3, 5, 12) <= release < (3, 6, 0) or (3, 4, 30) <= release < (3, 5, 0)
         keeps_tombstone = release >= (3, 5, 16) or (3, 4, 34) <= release < (3, 5, 0)
 
@@ -474,27 +476,29 @@ class Etcd:
             while not self._inbox.messages and log.committed == surfaced_before:
                 yield self._inbox.sleep()
             surfaced = log.committed
-            for batch in log.batches[surfaced_before:surfaced]:
-                for request in batch:
-                    request.handed = int(env.now)
-                    self._handed += 1
-                    self._to_apply.put(request)
-            if surfaced > surfaced_before:
+            if not self._applies_beside:
+                for batch in log.batches[surfaced_before:surfaced]:
+                    self._hand_over(batch)
+            if surfaced > surfaced_before and not self._applies_beside:
                 log.write(wal.HARD_STATE_FRAME)  # in the page buffer until the next sync
             hard_state_only = not self._inbox.messages
             surfaced_before = surfaced
             if hard_state_only:
+                if self._applies_beside:
+                    continue
                 yield env.timeout(costs.ready)
                 continue
             batch = self._inbox.take_all()
             log.batches.append(batch)
             self.batches += 1
             size = sum(log.frame(request) for request in batch)
-            log.write(size)
+            log.write(size + wal.HARD_STATE_FRAME if self._applies_beside else size)
             full = log.full
             if full:
                 log.cut()
             yield env.timeout(costs.ready + costs.entry * len(batch))
+            if self._applies_beside:
+                self._hand_over(batch)
             for follower in self.followers.values():  # before our own save
                 follower.send(len(log.batches), size)
             yield from self.wal.sync(size)
@@ -502,6 +506,12 @@ class Etcd:
                 for _ in ("new file", "directory"):
                     yield from self.wal.sync(0)
             log.saved += 1
+
+    def _hand_over(self, batch: list[Request]) -> None:
+        for request in batch:
+            request.handed = int(self.env.now)
+            self._handed += 1
+            self._to_apply.put(request)
 
     # ---- who takes the batch lock
 
