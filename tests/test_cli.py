@@ -377,6 +377,7 @@ controllers:
   alone:
     stack: controller-runtime-0.18
     leader_election: false
+    watches: {pods: {streaming_list: true, resync: 1h}, nodes: {streaming_list: false}}
     queue: {limiter: {kind: with_max_wait, max: 1m, limiter: {kind: bucket}}}
   slow:
     stack: controller-runtime-0.18
@@ -398,6 +399,8 @@ def test_show_says_what_is_given_and_what_the_stack_decides(tmp_path: Path, caps
     assert "\n  of informers.pods: real   (given here)\nresync: 10h   (controller-runtime" in shares
     assert "\n  of informers.pods: 5m   (given here)\n  of informers.nodes: never   (given here)\n" in shares
     assert "of informers" not in alone
+    assert "\n  of watches.pods: 1h   (given here)\nstreaming_list: off" in alone
+    assert "\n  of watches.pods: on   (given here)\n  of watches.nodes: off   (given here)\n" in alone
     assert "lock: none   (given here)\nleader election: off   (given here)" in alone
     assert "queue.limiter: {kind: with_max_wait, limiter: {kind: bucket, rate: 10/s, burst: 100}, max: 1m}   (given here)" in alone
     assert "leader election: 1m / 50s / 9s   (given here)\nrelease_on_cancel: on   (given here)" in slow

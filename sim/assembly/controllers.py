@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from typing import Final
@@ -38,7 +39,6 @@ from sim.scenario import limiters as declared
 from sim.scenario import reconcile as declared_reconcile
 from sim.scenario.controllers import Controller, Resolved
 from sim.scenario.informers import Informer as DeclaredInformer
-from sim.scenario.stacks import FifoKind
 from sim.units import SECOND, Nanoseconds
 
 VERBS: Final = {
@@ -133,18 +133,12 @@ class Controllers:
             for informer_name in controller.informers:
                 informer = scenario.informers[informer_name]
                 if informer_name not in shared:
-                    resync = resolved.resync if informer.resync is None else informer.resync
-                    shared[informer_name] = self._informer(
-                        who, informer_name, informer.object, informer.selector, resolved, informer.fifo or resolved.fifo,
-                        None if resync == "never" else resync, client, hub, name,
-                    )  # fmt: skip
+                    shared[informer_name] = self._informer(who, informer_name, informer, resolved, client, hub, name)
                     parts.append(shared[informer_name])
                 wanted = PREDICATES[controller.predicates.get(informer_name, "none")]
                 subscriptions.append(Subscription(shared[informer_name], wanted, None, None))
             for watch_name, watch in controller.watches.items():
-                part = self._informer(
-                    who, watch_name, watch.object, watch.selector, resolved, resolved.fifo, resolved.resync, client, hub, name
-                )
+                part = self._informer(who, watch_name, watch, resolved, client, hub, name)
                 parts.append(part)
                 cost = ground.draws(watch.handler, f"controllers.{who}.{watch_name}.handler")
                 subscriptions.append(Subscription(part, PREDICATES[watch.predicate], cost, None))
@@ -198,16 +192,17 @@ class Controllers:
         return Manager(ground.env, who, parts, candidacy, leadership, phase, controller.restart)
 
     def _informer(
-        self, who: str, name: str, kind: str, selector: str, resolved: Resolved, fifo: FifoKind,
-        resync: Nanoseconds | None, client: RestClient, hub: WatchHub, writer: str,
-    ) -> InformerPart:  # fmt: skip
+        self, who: str, name: str, declared: DeclaredInformer, resolved: Resolved, client: RestClient, hub: WatchHub, writer: str
+    ) -> InformerPart:
         ground = self.ground
         stream = ground.stream(f"controllers.{who}.{name}.reflector", 64)
         major, minor = (int(part) for part in resolved.client_go.split("."))
         jitter = resolved.defaults.resync_jitter
+        fifo, resync, streams = declared.behaviour(resolved.defaults)
         period = 0 if resync is None else int(resync * (1 - jitter + 2 * jitter * stream.uniform()))
-        settings = ReflectorSettings.of((major, minor))
-        shape, number, labels = ground.shapes[kind], ground.writer(writer), pairs(selector)
+        settings = replace(ReflectorSettings.of((major, minor)), watch_list=streams)
+        kind, number, labels = declared.object, ground.writer(writer), pairs(declared.selector)
+        shape = ground.shapes[kind]
 
         def make() -> Informer:
             return Informer(ground.env, client, hub, number, kind, shape, labels, SharedInformer(fifo, period), settings, stream)

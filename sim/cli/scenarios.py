@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -90,8 +90,10 @@ def _stacks(scenario: Scenario) -> Iterator[str]:
         yield f"controllers.{name} with {found.stack} ({stack.version}, client-go {found.client_go}):"
         for path, value in values.items():
             yield f"  {path}: {value}   ({_source(path, controller, found)})"
-            if path in ("fifo", "resync"):
-                yield from _of_informers(path, [(informer, scenario.informers[informer]) for informer in controller.informers])
+            if path in ("fifo", "resync", "streaming_list"):
+                shared = {f"informers.{informer}": scenario.informers[informer] for informer in controller.informers}
+                own = {f"watches.{watch}": watch_ for watch, watch_ in controller.watches.items()}
+                yield from _of_informers(path, {**shared, **own})
 
 
 def _source(path: str, controller: Controller, found: Resolved) -> str:
@@ -108,12 +110,13 @@ def _source(path: str, controller: Controller, found: Resolved) -> str:
     return "given here" if found.origin.get(path) == "scenario" else found.defaults.source(path)
 
 
-def _of_informers(key: str, informers: Sequence[tuple[str, Informer]]) -> Iterator[str]:
-    """What shared informers say themselves, in place of the stack."""
-    for name, informer in informers:
+def _of_informers(key: str, informers: Mapping[str, Informer]) -> Iterator[str]:
+    """What informers say themselves, in place of the stack."""
+    for name, informer in informers.items():
         value = getattr(informer, key)
         if value is not None:
-            yield f"    of informers.{name}: {_period(value or None) if isinstance(value, int) else value}   (given here)"
+            said = ("on" if value else "off") if isinstance(value, bool) else _period(value) if isinstance(value, int) else value
+            yield f"    of {name}: {said}   (given here)"
 
 
 def _period(period: int | None) -> str:

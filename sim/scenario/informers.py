@@ -13,7 +13,7 @@ from sim.scenario.objects import singular
 from sim.scenario.quantities import DurationOrStack, Name
 from sim.scenario.refusal import refused, shown
 from sim.scenario.section import Section, field, required
-from sim.scenario.stacks import FifoKind
+from sim.scenario.stacks import FifoKind, Stack
 from sim.units import SECOND, Nanoseconds, format_duration
 
 Predicate = Literal["none", "generation_changed", "resource_version_changed"]
@@ -27,11 +27,31 @@ def _resync(value: Nanoseconds | Literal["never"] | None) -> Nanoseconds | Liter
     return value
 
 
-class Watch(Section):
-    """An informer: one kind of object, and which of them."""
+class Informer(Section):
+    """An informer that several controllers of one process may share."""
 
-    object: Name = required("The object that is watched; when absent, the name of the watch without its plural s.")
+    object: Name = required("The object that is watched; when absent, the informer's name without its plural s.")
     selector: Labels = field("", "Labels an object must have; all objects when empty.")
+    resync: Annotated[DurationOrStack, AfterValidator(_resync)] = field(
+        None, "Period of the resync, at least 1s; `never` for none; when absent, as its first user's stack."
+    )
+    fifo: FifoKind | None = field(None, "delta or real; when absent, as that stack does.")
+    streaming_list: bool | None = field(
+        None,
+        "Whether the first list comes as watch events; when absent, as that stack does.",
+        "client-go features/known_features.go WatchListClient",
+    )
+
+    def behaviour(self, stack: Stack) -> tuple[FifoKind, Nanoseconds | None, bool]:
+        """Its FIFO, resync (ns, None for never) and whether it streams its first list, in a process of that stack."""
+        resync = stack.resync if self.resync is None else self.resync
+        streams = stack.streaming_list if self.streaming_list is None else self.streaming_list
+        return self.fifo or stack.fifo, None if isinstance(resync, str) else resync, streams
+
+
+class Watch(Informer):
+    """An informer of one controller, and which of its notifications become work."""
+
     predicate: Predicate = field(
         "none",
         "Which updates become work: all; those that changed the generation, that is the spec (the cure for a controller that wakes "
@@ -41,17 +61,6 @@ class Watch(Section):
     handler: Distribution = field(
         distribution(constant=0), "Time that the event handler takes for one notification; they queue for it."
     )
-
-
-class Informer(Section):
-    """An informer that several controllers of one process share."""
-
-    object: Name = required("The object that is watched; when absent, the name of the informer without its plural s.")
-    selector: Labels = field("", "Labels an object must have; all objects when empty.")
-    resync: Annotated[DurationOrStack, AfterValidator(_resync)] = field(
-        None, "Period of the resync, at least 1s; `never` for none; when absent, as its first user's stack."
-    )
-    fifo: FifoKind | None = field(None, "delta or real; when absent, as that stack does.")
 
 
 def with_objects(watches: Any, objects: Container[str] = ()) -> Any:

@@ -61,6 +61,12 @@ def test_a_resync_is_work_without_a_request():
     assert watching("10m", own=controller(watches={}, informers=["pool"]), informers=never).metrics["controller.reconciles"] == 10
 
 
+def test_a_watch_of_ones_own_can_be_set_too():
+    often = watching("530s", own=controller(watches={"apps": {"resync": "2m", "streaming_list": False}}))
+    assert often.metrics["controller.reconciles"] == 10 * (1 + 4)  # each 2 min, a tenth more or less
+    assert often.metrics["rest_client.requests"] == 2 + often.metrics["watch.closed"]  # a list, then a watch; a stream is both
+
+
 @pytest.mark.parametrize(
     ("stack", "predicate", "resyncs"),
     [

@@ -44,9 +44,9 @@ INFORMERS = {
     "{selector: app}": '.selector: "app" is not a list of labels; write app=web or app=web,tier=front',
     "{selector: {a: b}}": '.selector: "{a: b}" is not a list of labels; write app=web or app=web,tier=front',
     "{selector: a!=b}": '.selector: "a!=b" is not a list of labels; write app=web or app=web,tier=front',
-    "pods": ': "pods" is not a mapping; allowed keys: object, selector, resync, fifo',
+    "pods": ': "pods" is not a mapping; allowed keys: object, selector, resync, fifo, streaming_list',
     "{slector: a=b}": '.slector: unknown key; did you mean "selector"?',
-    "{predicate: none}": ".predicate: unknown key; allowed: object, selector, resync, fifo",
+    "{predicate: none}": ".predicate: unknown key; allowed: object, selector, resync, fifo, streaming_list",
 }  # fmt: skip
 
 CONTROLLERS = {
@@ -154,8 +154,8 @@ WATCHES = {
         '.handler: "{}" is not a distribution; write a duration, {median, p99}, {mean, sd}, {quantiles} or {mixture}',
     "{handler: {median: 1ms}}": ".handler.p99: missing; it is required",
     "{handler: 1e30}": '.handler: "1e+30"' + TOO_LONG,
-    "app=web": ': "app=web" is not a mapping; allowed keys: object, selector, predicate, handler',
-    "{resync: 1m}": ".resync: unknown key; allowed: object, selector, predicate, handler",
+    "app=web": ': "app=web" is not a mapping; allowed keys: object, selector, resync, fifo, streaming_list, predicate, handler',
+    "{page: 500}": ".page: unknown key; allowed: object, selector, resync, fifo, streaming_list, predicate, handler",
 }  # fmt: skip
 
 LIMITERS = {
