@@ -11,6 +11,7 @@ from sim.scenario.refusal import Problem, undeclared
 from sim.scenario.workloads import Lists, Objects, PodChurn
 
 if TYPE_CHECKING:
+    from sim.scenario.informers import Informer
     from sim.scenario.model import Scenario
 
 RESERVED = ("node-heartbeats", "leader-elections", "kube-apiserver", "etcd", "preloaded")
@@ -54,6 +55,10 @@ def _shared_informers(scenario: Scenario) -> Iterator[Problem]:
         for informer in controller.informers:
             if informer not in scenario.informers:
                 yield f"controllers.{name}.informers", undeclared(informer, "informer", scenario.informers)
+            elif controller.informers.count(informer) > 1:
+                reason = f'"{informer}" is there more than once; a controller has one handler for each'
+                yield f"controllers.{name}.informers", reason
+                break
         for informer in controller.predicates:
             if informer not in controller.informers:
                 yield f"controllers.{name}.predicates.{informer}", undeclared(informer, "informer of it", controller.informers)
@@ -141,17 +146,76 @@ def _too_large(path: str, value_bytes: int, limit: int) -> str:
 
 
 def _idle(scenario: Scenario) -> Iterator[str]:
+    """What is written down and never happens."""
     horizon = scenario.horizon
     for name, fault in scenario.faults.items():
         if fault.at >= horizon:
             yield f"faults.{name}.at: begins after the horizon and never happens"
+        elif fault.at + fault.for_ > horizon:
+            yield f"faults.{name}.for: lasts beyond the horizon"
     for name, workload in scenario.workloads.items():
         if isinstance(workload, Lists) and workload.from_ >= horizon:
             yield f"workloads.{name}.from: begins after the horizon and never happens"
-    churns = [workload for workload in scenario.workloads.values() if isinstance(workload, PodChurn | Objects)]
+    written = set(_written(scenario))
+    for name, webhook in scenario.webhooks.items():
+        if webhook.object and webhook.object not in written:
+            yield f"webhooks.{name}.match: nothing writes {webhook.object}"
+    yield from _unmatched(scenario)
+    yield from _without_effect(scenario)
+
+
+def _written(scenario: Scenario) -> Iterator[str]:
+    """Objects that somebody may write."""
+    yield from (scenario.background.node_object, scenario.background.lease_object)
+    for workload in scenario.workloads.values():
+        if not isinstance(workload, Lists):
+            yield workload.object
+        if isinstance(workload, PodChurn):
+            yield workload.event_object
+    for controller in scenario.controllers.values():
+        reconcile = controller.reconcile
+        if reconcile.writes or reconcile.finalizer:
+            yield from (watch.object for watch in controller.watches.values())
+            yield from (scenario.informers[name].object for name in controller.informers)
+        if reconcile.on_zero_value is not None:
+            yield reconcile.on_zero_value.create
+        if reconcile.events is not None:
+            yield reconcile.events.object
+    yield "event"  # of elections
+
+
+def _unmatched(scenario: Scenario) -> Iterator[str]:
+    """Selectors that match nothing, informers that nobody uses, finalizers that nobody takes off."""
+    churns = {name: one for name, one in scenario.workloads.items() if isinstance(one, PodChurn | Objects)}
+    informers: dict[str, Informer] = {f"informers.{name}": informer for name, informer in scenario.informers.items()}
     for name, controller in scenario.controllers.items():
-        for watch_name, watch in controller.watches.items():
-            same = [churn for churn in churns if churn.object == watch.object]
-            if same and not any(selects(watch.selector, churn.labels) for churn in same):
-                path = f"controllers.{name}.watches.{watch_name}.selector"
-                yield f'{path}: "{watch.selector}" matches the labels of no workload'
+        informers |= {f"controllers.{name}.watches.{watch}": declared for watch, declared in controller.watches.items()}
+    for path, informer in informers.items():
+        same = [churn for churn in churns.values() if churn.object == informer.object]
+        if same and not any(selects(informer.selector, churn.labels) for churn in same):
+            yield f'{path}.selector: "{informer.selector}" matches the labels of no workload'
+    used = {informer for controller in scenario.controllers.values() for informer in controller.informers}
+    yield from (f"informers.{name}: no controller uses it" for name in scenario.informers if name not in used)
+    cleaned = {
+        informer.object
+        for controller in scenario.controllers.values() if controller.reconcile.finalizer
+        for informer in (*controller.watches.values(), *(scenario.informers[name] for name in controller.informers))
+    }  # fmt: skip
+    for name, churn in churns.items():
+        if isinstance(churn, Objects) and churn.finalizers and churn.replace_every and churn.object not in cleaned:
+            yield f"workloads.{name}.finalizers: no controller takes them off; what is deleted stays"
+
+
+def _without_effect(scenario: Scenario) -> Iterator[str]:
+    """Fields of controllers that another one makes idle."""
+    for name, controller in scenario.controllers.items():
+        path = f"controllers.{name}"
+        if isinstance(controller.client.qps, str) and controller.client.burst is not None:
+            yield f'{path}.client.burst: "{controller.client.burst}" has no effect without a limit'
+        if not controller.leader_election and controller.election != type(controller.election)():
+            yield f"{path}.election: has no effect without leader_election"
+        for write, written in controller.reconcile.writes.items():
+            locked = written.verb in ("update", "merge_patch_locked") or (written.verb == "apply" and not written.force)
+            if written.retry != "off" and not locked:
+                reason = f'"{written.retry}" has no effect: {written.verb} meets no conflict'
+                yield f"{path}.reconcile.writes.{write}.retry: {reason}"
