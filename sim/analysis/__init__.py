@@ -4,6 +4,7 @@
     warmup         how much of a steady run's beginning to leave out       stopping   when a study has run enough
     batches        what correlation leaves of a run's samples              steady     mean and quantiles of ONE steady run
     replications   across independent runs; pairs on common random numbers rare       stalls, maxima, bounds that are passed
+    objectives     pass, fail or undecided             deciding       replications until it is decided
     laws, growth   power, polynomial, exponential, saturating: fit, choose, extrapolate      forecast   when a level is reached
 
 `interval` is the short way for tables: one call, one figure.
@@ -16,9 +17,11 @@ from typing import Final, Literal, TypeAlias, cast, get_args
 
 import numpy as np
 
+from sim.analysis.deciding import DecideRule
 from sim.analysis.forecast import Reached, crossing, time_to_level
 from sim.analysis.growth import Band, Choice, Fit, choose, fit
 from sim.analysis.laws import LAWS
+from sim.analysis.objectives import Goal, Judgement, goals, interval_of, judge, judge_by, observations, observed, overall
 from sim.analysis.outcome import LEVEL, Interval, Refused, Values
 from sim.analysis.rare import Stalls, episodes, passes, probability, rate, stalls_per_day
 from sim.analysis.replications import mean_of_replications, next_replication, paired, quantile_of_replications
@@ -85,8 +88,9 @@ def interval(values: Values | Sequence[Distribution], kind: Kind, level: float =
 
 
 __all__ = [
-    "KINDS", "LAWS", "LEVEL", "Band", "Choice", "Fit", "Interval", "Kind", "Look", "Reached", "Refused", "Stalls", "StopRule",
-    "WarmUp", "choose", "crossing", "episodes", "fit", "interval", "mean_of_replications", "mean_of_run", "mean_of_windows",
-    "mser5", "next_replication", "paired", "passes", "probability", "quantile_by_sectioning", "quantile_of_replications",
-    "quantile_of_run", "quantile_of_windows", "rate", "stalls_per_day", "time_to_level",
+    "KINDS", "LAWS", "LEVEL", "Band", "Choice", "DecideRule", "Fit", "Goal", "Interval", "Judgement", "Kind", "Look", "Reached",
+    "Refused", "Stalls", "StopRule", "WarmUp", "choose", "crossing", "episodes", "fit", "goals", "interval", "interval_of", "judge",
+    "judge_by", "mean_of_replications", "mean_of_run", "mean_of_windows", "mser5", "next_replication", "observations", "observed",
+    "overall", "paired", "passes", "probability", "quantile_by_sectioning", "quantile_of_replications", "quantile_of_run",
+    "quantile_of_windows", "rate", "stalls_per_day", "time_to_level",
 ]  # fmt: skip
