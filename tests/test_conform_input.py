@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -124,3 +125,24 @@ def test_either_order_of_known_keys_is_accepted(tmp_path: Path) -> None:
     for key, rv in (("a", "2"), ("b", "1")):
         pop = {"at": 0, "op": "pop", "args": [], "out": {"key": key, "deltas": [{"type": "Deleted", "rv": rv}], "len": 1}}
         assert replay(write(tmp_path, header, replace, pop)) is None
+
+
+@pytest.mark.parametrize("wrapped", ["limiter", "inner", "limiters"])
+def test_what_a_wait_is_cut_of_may_have_any_of_three_names(tmp_path: Path, wrapped: str) -> None:
+    bucket: object = {"kind": "bucket", "rate": 10, "burst": 1}
+    config = {wrapped: [bucket] if wrapped == "limiters" else bucket, "max_ns": 50_000_000}
+    header = HEADER | {"mechanism": "limiter.with_max_wait", "config": config}
+    calls = [{"at": 0, "op": "when", "args": ["a"], "out": {"delay_ns": delay}} for delay in (0, 50_000_000)]
+    assert replay(write(tmp_path, header, *calls)) is None
+    assert replay(write(tmp_path, header, *calls, calls[0])) is not None
+
+
+def test_a_compressed_trace_replays_and_a_damaged_one_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, HEADER, ADD)
+    packed = gzip.compress(path.read_bytes())
+    path.write_bytes(packed)
+    assert replay(path) is None
+    for damaged in (packed[:-9], packed[:12] + b"?" + packed[13:]):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match="cannot be read as text"):
+            replay(path)

@@ -145,7 +145,7 @@ def _limiter(config: Config, kind: str | None = None) -> RateLimiter:
             made = MaxOf(*(_limiter(member) for member in config.take(read_configs, "limiters")))
             config.finish("limiters")
         case "with_max_wait":
-            inner = _limiter(config.take(read_config, "limiter"))
+            inner = _limiter(config.take(_read_only_limiter, "limiter", "inner", "limiters"))
             made = WithMaxWait(inner, config.take(read_whole, "max_ns", "max_wait_ns", "max_delay_ns"))
             config.finish("limiter", "max_ns")
         case None:
@@ -153,6 +153,13 @@ def _limiter(config: Config, kind: str | None = None) -> RateLimiter:
         case _:
             raise Malformed(f'there is no limiter of kind "{named}"; allowed: {", ".join(_LIMITER_KINDS)}')
     return made
+
+
+def _read_only_limiter(value: object) -> Config:
+    """The limiter that another wraps; a list of one is it, too. Raises Malformed."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    return read_config(value)
 
 
 def _limiter_operations(kind: str) -> Callable[[Config], Operations]:

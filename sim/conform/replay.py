@@ -1,10 +1,10 @@
 """Compare this package, call by call, with what a real library answered: the replay of golden traces.
 
-A trace is a file of JSON lines. The first is the header: which mechanism of which library and version, and how it was
-set up. Each other line is one call: when (`at`, whole nanoseconds since the start, never falling), what (`op`,
-`args`), and what came back (`out`). Everything in `out` is compared: delays (`..._ns`) within 1 ns, because Go
-truncates floats to whole nanoseconds; tokens within 1e-9; gauges in seconds within 1e-9 of their size, because Go
-adds them up in random order; all else exactly.
+A trace is a file of JSON lines, which may be compressed with gzip. The first is the header: which mechanism of which library
+and version, and how it was set up. Each other line is one call: when (`at`, whole nanoseconds since the start, never
+falling), what (`op`, `args`), and what came back (`out`). Everything in `out` is compared: delays (`..._ns`) within 1 ns,
+because Go truncates floats to whole nanoseconds; tokens within 1e-9; gauges in seconds within 1e-9 of their size, because
+Go adds them up in random order; all else exactly.
 
 Whatever the format does not know is refused by name rather than passed over: a trace half understood proves nothing.
 The mechanisms and their calls stand in `mechanisms.py`.
@@ -12,8 +12,10 @@ The mechanisms and their calls stand in `mechanisms.py`.
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,7 @@ from sim.conform.registry import MECHANISMS
 from sim.errors import InputError, nearest
 
 FORMAT: Final = 1
+_GZIP: Final = b"\x1f\x8b"
 
 KNOWN_VERSIONS: Final[Mapping[str, tuple[tuple[int, int], tuple[int, int]]]] = {
     "golang.org/x/time": ((0, 3), (0, 16)),
@@ -163,8 +166,9 @@ def _deltas(deltas: object) -> object:
 
 def _lines(path: str) -> Iterator[tuple[int, str]]:
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as problem:
+        data = Path(path).read_bytes()
+        text = (gzip.decompress(data) if data[:2] == _GZIP else data).decode("utf-8-sig")
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as problem:
         raise InputError(f"{path}: cannot be read as text: {problem}") from None
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():

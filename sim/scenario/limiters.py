@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Tag, field_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Tag, WithJsonSchema, field_validator
 
 from sim.errors import nearest
 from sim.scenario.quantities import Duration, PositiveCount, Rate, format_rate
@@ -85,7 +85,28 @@ class MaxWaitLimiter(Section):
     max: Delay = required("Longest delay.")
 
 
-_KINDS: Final = ("exponential", "bucket", "fast_slow", "max_of", "with_max_wait")
+LIMITERS: Final[dict[str, type[Section]]] = {
+    "exponential": ExponentialLimiter, "bucket": BucketLimiter, "fast_slow": FastSlowLimiter, "max_of": MaxOfLimiter,
+    "with_max_wait": MaxWaitLimiter,
+}  # fmt: skip
+_KINDS: Final = tuple(LIMITERS)
+
+
+def _spelled_out(value: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """The short form `{bucket: {rate: 10, burst: 100}}` or `{max_of: [...]}` as the long one, which says its `kind`."""
+    if len(value) != 1:
+        return value
+    ((kind, settings),) = value.items()
+    if kind not in _KINDS:
+        return value
+    if kind == "max_of" and isinstance(settings, list | tuple):
+        return {"kind": kind, "limiters": settings}
+    if settings is None:
+        return {"kind": kind}
+    if isinstance(settings, Mapping) and "kind" not in settings:
+        return {"kind": kind, **settings}
+    wanted = "a list of limiters" if kind == "max_of" else "a mapping of its settings"
+    raise refused(f"{shown(settings)} is not {wanted}", at=kind)
 
 
 def _known(value: Any) -> Any:
@@ -93,6 +114,7 @@ def _known(value: Any) -> Any:
         return value
     if not isinstance(value, Mapping):
         raise refused(f"{shown(value)} is not a mapping, such as {{kind: bucket, rate: 10, burst: 100}}")
+    value = _spelled_out(value)
     kind = value.get("kind")
     if kind is None:
         raise refused(f"missing; one of {', '.join(_KINDS)}", at="kind")
@@ -110,6 +132,7 @@ Limiter = Annotated[
     | Annotated[MaxWaitLimiter, Tag("<with_max_wait>")],
     Discriminator(lambda value: f"<{value['kind'] if isinstance(value, Mapping) else value.kind}>"),
     BeforeValidator(_known),
+    WithJsonSchema({"x-ref": "Limiter"}),
 ]
 
 MaxOfLimiter.model_rebuild()

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from sim import data
 from sim.scenario.device import DeviceProfile
+from sim.scenario.limiters import LIMITERS
 from sim.scenario.model import Scenario
 
 Schema = dict[str, Any]
@@ -105,6 +106,7 @@ def _quantities() -> dict[str, Schema]:
             "anyOf": [{"type": "number"}, _text(_DURATION, "1.8s"), _text(_SIZE, "2GiB")],
         },
         "Distribution": _distribution(),
+        "Limiter": _limiter(),
         "Disk": {
             "description": "A device profile: a name, a path to a YAML file, or the profile itself.",
             "anyOf": [
@@ -116,6 +118,16 @@ def _quantities() -> dict[str, Schema]:
     }
 
 
+def _limiter() -> Schema:
+    """A limiter with its `kind`, or in short under the name of its kind."""
+    short = {kind: {"anyOf": [_ref(section.__name__), {"type": "null"}]} for kind, section in LIMITERS.items()}
+    short["max_of"]["anyOf"].append({"type": "array", "items": _ref("Limiter"), "minItems": 1})
+    return {
+        "description": "{kind: bucket, rate: 10, burst: 100}, or in short {bucket: {rate: 10, burst: 100}}; {max_of: [...]}.",
+        "anyOf": [*(_ref(section.__name__) for section in LIMITERS.values()), *(_form({kind: of}) for kind, of in short.items())],
+    }
+
+
 def json_schema() -> Schema:
     """The JSON Schema (draft 2020-12) of a scenario file."""
     schema = Scenario.model_json_schema(by_alias=True)
@@ -124,6 +136,7 @@ def json_schema() -> Schema:
         **schema.pop("$defs", {}),
         **profile.pop("$defs", {}),
         "DeviceProfile": profile,
+        **{section.__name__: section.model_json_schema(by_alias=True) for section in LIMITERS.values()},
     }
     quantities = {name: {**of, "anyOf": [*of["anyOf"], {"type": "null"}]} for name, of in _quantities().items()}
     whole = {name: _for_editors(definition) for name, definition in definitions.items()} | quantities

@@ -229,6 +229,15 @@ def test_a_list_is_reached_by_index() -> None:
         made.with_({f"{path}.limiters.2.rate": 1})
 
 
+def test_a_limiter_in_short_is_the_one_with_its_kind() -> None:
+    path = "controllers.zero-pod-writer.queue.limiter"
+    exponential, bucket = {"base": "1ms", "max": "1m"}, {"rate": 5, "burst": 7}
+    short = {"with_max_wait": {"limiter": {"max_of": [{"exponential": exponential}, {"bucket": bucket}]}, "max": "30s"}}
+    parts = [{"kind": "exponential", **exponential}, {"kind": "bucket", **bucket}]
+    spelled_out = {"kind": "with_max_wait", "limiter": {"kind": "max_of", "limiters": parts}, "max": "30s"}
+    assert to_dict(load("zero-value-leak", set={path: short})) == to_dict(load("zero-value-leak", set={path: spelled_out}))
+
+
 def test_assignments_are_read_as_yaml() -> None:
     assert parse_assignment(f"{QPS}=20") == (QPS, 20)
     assert parse_assignment(f"{QPS}=off") == (QPS, "off")

@@ -68,6 +68,7 @@ def test_a_mistake_is_marked(document: dict[str, Any], path: str) -> None:
         },
         {"controllers": {"x": {"client": {"qps": "600/min"}, "reconcile": {"every": "never"}}}},
         {"controllers": {"x": {"queue": {"limiter": {"kind": "max_of", "limiters": [{"kind": "bucket", "rate": 5}]}}}}},
+        {"controllers": {"x": {"queue": {"limiter": {"max_of": [{"exponential": None}, {"bucket": {"rate": 5}}]}}}}},
         {"workloads": {"pod-churn": {"every": "exp(157s)"}, "look": {"kind": "lists", "every": 60, "from": "1h", "object": "pod"}}},
         {"etcd": {"preload": {"pod": 2.37e6}}},
     ],
