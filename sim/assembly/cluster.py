@@ -12,6 +12,7 @@ from sim.etcd.bbolt import Pages
 from sim.etcd.follower import Follower
 from sim.etcd.mvcc import Mvcc
 from sim.etcd.request import Op, Outcome, Shape
+from sim.hardware.cpu import Cpu
 from sim.hardware.disk import Disk, Stalls
 from sim.hardware.link import one_way
 from sim.processes import background
@@ -19,6 +20,7 @@ from sim.processes.events import Call, Ghost
 from sim.processes.leader import Leader, LeaderRules
 from sim.processes.lone_leader import LoneLeader
 from sim.processes.watch import WatchHub
+from sim.scenario.machines import Machine
 from sim.units import MINUTE, SECOND, Nanoseconds
 
 COMPACT_KEY_BYTES = len("compact_rev_key")
@@ -31,6 +33,7 @@ class Cluster:
 
     def __init__(self, ground: Ground):
         self.ground = ground
+        self._cpus: dict[str, Cpu] = {}  # by machine
         scenario, env = ground.scenario, ground.env
         etcd, costs = scenario.etcd, scenario.etcd.costs
         release = etcd.release
@@ -60,10 +63,10 @@ class Cluster:
         self.leader = (LoneLeader if beside else Leader)(
             env, wal, list(self.followers.values()), self.backend,
             LeaderRules(
-                etcd.quota, etcd.request_timeout, etcd.max_gap, costs.ready, costs.entry, etcd.segment_size, etcd.network.rtt,
-                etcd.max_request,
+                etcd.quota, etcd.request_timeout, etcd.max_gap, costs.ready, costs.entry, costs.request, costs.request_per_kib,
+                etcd.segment_size, etcd.network.rtt, etcd.max_request,
             ),
-            len(ground.writers), self._applied, ground.incident,
+            len(ground.writers), self._applied, ground.incident, self._cpu(self.leading),
         )  # fmt: skip
         self.truth = Versions()
         self.hubs: list[WatchHub] = []
@@ -87,6 +90,15 @@ class Cluster:
         every = max(SECOND, min(retention // PERIODIC_SAMPLES, 6 * MINUTE)) if periodic else compaction.every
         env = self.ground.env
         env.process(background.auto_compaction(env, self.call("etcd"), every, lambda: mvcc.revision, history.target))
+
+    def _cpu(self, member: str) -> Cpu | None:
+        """The cores of a member's machine; None where nobody waits for one."""
+        scenario = self.ground.scenario
+        name = scenario.etcd.members[member].machine
+        machine = Machine() if name is None else scenario.machines[name]
+        if machine.cores is None:
+            return None
+        return self._cpus.setdefault(f"members.{member}" if name is None else name, Cpu(machine.cores, machine.foreign_cores))
 
     def _disks(self, name: str) -> tuple[Disk, Disk]:
         """A member's disk as its WAL and its backend see it."""

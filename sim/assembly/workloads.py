@@ -45,7 +45,8 @@ class Workloads:
         for name, client in ground.scenario.clients.items():
             shape = self._cluster.client_shapes[name]
             think = ground.delays(client.think, f"clients.{name}.think").draw
-            request, latency = ground.scenario.etcd.costs.request, self.client_latencies.add
+            costs, latency = ground.scenario.etcd.costs, self.client_latencies.add
+            request = costs.request + client.value_bytes * costs.request_per_kib // 1024
             for _ in range(client.clients):
                 call = self._cluster.call(name)
                 env.process(clients.closed_loop(env, call, shape, think, client.rtt // 2, request, latency))

@@ -102,8 +102,8 @@ class Backend:
         "_applied", "_apply_cost", "_codes", "_commit_due", "_compactions", "_costs", "_disk", "_element_limit",
         "_executions", "_free", "_latencies", "_leases", "_limit", "_next_due", "_pending", "_pending_by", "_reader",
         "_readers_until", "_resumes", "_revoked_names", "_rules", "_shapes", "_snapshot_at", "_store", "_times", "_turn_due",
-        "applied", "commits", "compactions", "database", "live_by_writer", "mvcc", "pages", "removed", "revoked", "size", "tail",
-        "turns",
+        "_work", "applied", "commits", "compactions", "database", "live_by_writer", "mvcc", "pages", "removed", "revoked", "size",
+        "tail", "turns",
     )  # fmt: skip
 
     def __init__(
@@ -119,6 +119,7 @@ class Backend:
         self._next_due: Nanoseconds = self._commit_due
         self._pending = 0
         self._pending_by = [0] * writers
+        self._work: Nanoseconds = 0
         self._readers_until: Nanoseconds = 0
         self._resumes: Nanoseconds = 0
         self._reader = 0
@@ -183,12 +184,14 @@ class Backend:
         asks = times[-1] if times and times[-1] > now else now
         if self._resumes > asks:
             asks = self._resumes
+        work = 0
         for entry in entries:
             if self._next_due <= asks:
                 self._run_until(asks)
             begins = self._free if self._free > asks else asks
             shape, writer = entry.shape, entry.writer
             done = begins + self._apply_cost() + shape.apply_ns
+            work += done - begins
             if entry.op <= PUT_ONCE and not entry.lease:
                 if mvcc.revision >= self._element_limit:
                     self._widen()
@@ -216,6 +219,12 @@ class Backend:
             asks = done
             if self._applied == self._snapshot_at:
                 asks = self._snapshot(done)
+        self._work += work
+
+    def take_work(self) -> Nanoseconds:
+        """CPU time of what was applied, committed and compacted since the last call."""
+        work, self._work = self._work, 0
+        return work
 
     def _snapshot(self, asks: Nanoseconds) -> Nanoseconds:
         """The applier takes a snapshot: behind running lists (store.mu) a commit, which delays no answer but the next ones."""
@@ -395,7 +404,9 @@ class Backend:
         cause: who is charged for the wait behind it, COMMIT (the writers of what is pending) or COMPACTION.
         """
         pages = self.pages.commit()
-        ends = self._disk.sync(begins + pages * self._costs.page_write, pages * 4096)
+        work = pages * self._costs.page_write
+        self._work += work
+        ends = self._disk.sync(begins + work, pages * 4096)
         ends = self._disk.sync(ends, 4096)
         self._pending = 0
         if cause == COMMIT:
@@ -426,7 +437,9 @@ class Backend:
         return Outcome.UNCHANGED, done
 
     def _start(self, job: _Compaction, now: Nanoseconds) -> None:
-        job.started = now + self.mvcc.keys_live * self._costs.index_walk
+        walk = self.mvcc.keys_live * self._costs.index_walk
+        self._work += walk
+        job.started = now + walk
         self._turn_due = job.started
         self._next_due = min(self._commit_due, self._turn_due)
         self.tail.compacting(self.live_by_writer)
@@ -450,7 +463,9 @@ class Backend:
         last = job.batch == job.batches - 1
         walked = job.work.walked - job.batch * rules.compaction_batch if last else rules.compaction_batch
         removed = self._removed(job)
-        ends = begins + walked * self._costs.scan + len(removed) * self._costs.delete
+        work = walked * self._costs.scan + len(removed) * self._costs.delete
+        self._work += work
+        ends = begins + work
         self.tail.holds.append((ends, begins, COMPACTION))
         self.tail.compaction_held(ends - begins)
         self._pending += last  # finishedCompact in bucket `meta`

@@ -27,6 +27,7 @@ from sim.etcd import wal
 from sim.etcd.backend import Backend
 from sim.etcd.follower import Follower
 from sim.etcd.request import PUT_ONCE, Op, Outcome
+from sim.hardware.cpu import Cpu
 from sim.hardware.disk import Disk
 from sim.journal import Journal, Samples
 from sim.processes.events import Alarm, Call, Clock, Ghost
@@ -40,14 +41,16 @@ _GROWS: Final = frozenset({Op.CREATE_ONCE, Op.PUT_ONCE, Op.CREATE, Op.UPDATE, Op
 
 @dataclass(frozen=True, slots=True)
 class LeaderRules:
-    """Limits and costs. quota: bytes, None without one; ready and entry: serial CPU of one turn and of one entry in it, ns;
-    rtt: between members."""
+    """Limits and costs. quota: bytes, None without one; ready and entry: serial CPU of one turn and of one entry in it, request and
+    request_per_kib: of the goroutine that takes a request and answers it, ns; rtt: between members."""
 
     quota: Bytes | None
     request_timeout: Nanoseconds = 7 * SECOND
     max_gap: int = 5000
     ready: Nanoseconds = 0
     entry: Nanoseconds = 0
+    request: Nanoseconds = 0
+    request_per_kib: Nanoseconds = 0
     segment: Bytes = wal.SEGMENT
     rtt: Nanoseconds = 0
     max_request: Bytes = 1_572_864  # etcd: embed/config.go DefaultMaxRequestBytes
@@ -62,7 +65,7 @@ class Leader:
 
     def __init__(
         self, env: Clock, disk: Disk, followers: list[Follower], backend: Backend, rules: LeaderRules, writers: int,
-        applied: Callable[[Call | Ghost], None], incident: Callable[[Nanoseconds, str, str], None],
+        applied: Callable[[Call | Ghost], None], incident: Callable[[Nanoseconds, str, str], None], cpu: Cpu | None = None,
     ):  # fmt: skip
         self._env, self._disk, self._followers, self._backend, self._rules = env, disk, followers, backend, rules
         self._applied, self._incident = applied, incident
@@ -70,6 +73,12 @@ class Leader:
         self._appends = [follower.append for follower in followers]
         self._quorum_ack = (len(followers) + 1) // 2 - 1
         self._ready, self._entry, self._timeout = rules.ready, rules.entry, rules.request_timeout
+        self._cpu = cpu
+        self._has_core = False
+        self._handlers: deque[tuple[Nanoseconds, Call]] = deque()  # requests whose goroutines wait for a core, and until when
+        self._handler = Alarm(env, self._handled)
+        self._taking, self._per_kib = rules.request - rules.request // 2, rules.request_per_kib
+        self._answering = rules.request // 2
         self._max_request, self._max_gap = rules.max_request, rules.max_gap
         self._applying = backend.applied.times
         self._inbox: list[Call | Ghost] = []
@@ -102,6 +111,15 @@ class Leader:
                 call.outcome = outcome
                 call.answer(now, now)
                 return
+        cpu = self._cpu
+        if cpu is not None:
+            work = self._taking + (call.data * self._per_kib >> 10)
+            begins = cpu.run(now, work) - work
+            if begins > now:  # its goroutine's own time is part of its way here, its wait for a core is not
+                self._handlers.append((begins, call))
+                if self._handler.callbacks is None:
+                    self._handler.arm(self._handlers[0][0] - now)
+                return
         self._inbox.append(call)
         if self._overdue.callbacks is None:
             self._overdue.arm(self._timeout)
@@ -109,6 +127,18 @@ class Leader:
             self._turn()
         elif self._save_ended.callbacks is None:
             self._save_ended.arm(self._busy_until - now)
+
+    def _handled(self, _alarm: Alarm) -> None:
+        """The goroutines of requests that waited for a core have one."""
+        now: Nanoseconds = self._env._now
+        handlers = self._handlers
+        while handlers and handlers[0][0] <= now:
+            self._inbox.append(handlers.popleft()[1])
+        if handlers:
+            self._handler.arm(handlers[0][0] - now)
+        if self._overdue.callbacks is None:
+            self._overdue.arm(self._timeout)
+        self._turn()
 
     def read(self, at: Nanoseconds) -> Nanoseconds:
         """When a linearizable read that arrives at `at` is answered: the index from a quorum, then everything up to it applied.
@@ -153,6 +183,8 @@ class Leader:
                 self._save_ended.arm(busy_until - now)
             return
         while True:
+            if self._cpu is not None and self._waits_for_core(now):
+                return
             commits = False
             while in_flight and in_flight[0][0] <= now:
                 self._hand_over(now, in_flight.popleft()[1])
@@ -199,6 +231,32 @@ class Leader:
             now = surfaces
             env._now = now
 
+    def _waits_for_core(self, now: Nanoseconds) -> bool:
+        """Charge a turn that begins now to the cores; true where its goroutine has to wait for one, and comes back then.
+
+        It has to after a save, which it sat out in a system call: until then the fdatasync is not over for etcd.
+        """
+        if self._has_core:
+            self._has_core = False
+            return False
+        inbox, in_flight, cpu = self._inbox, self._in_flight, self._cpu
+        assert cpu is not None
+        if not inbox and not (in_flight and in_flight[0][0] <= now):
+            return False
+        work = self._ready + self._entry * len(inbox)
+        if now > self._busy_until or not self._save_times or self._save_times[-1] != now:
+            cpu.urge(now, work)
+            return False
+        begins = cpu.run(now, work) - work
+        if begins <= now:
+            return False
+        self._has_core = True
+        self._save_times[-1] = self._busy_until = begins
+        self._save_durations[-1] += begins - now
+        if self._save_ended.callbacks is None:
+            self._save_ended.arm(begins - now)
+        return True
+
     def _cut(self, saved: Nanoseconds) -> Nanoseconds:
         """A segment is cut: the save was the fdatasync of the old file; now that of the new one and of the directory."""
         for _ in range(2):
@@ -209,7 +267,9 @@ class Leader:
 
     def _hand_over(self, now: Nanoseconds, batch: list[Call | Ghost]) -> None:
         self._backend.hand_over(now, batch)
-        timeout = self._timeout
+        timeout, cpu = self._timeout, self._cpu
+        if cpu is not None:
+            cpu.urge(now, self._backend.take_work())
         waited = self.commit_waits.add
         for entry in batch:
             arrives = entry.arrives
@@ -217,6 +277,10 @@ class Leader:
             if entry.op > PUT_ONCE:
                 self._applied(entry)
             done = entry.done
+            if cpu is not None:
+                begins = cpu.run(now, self._answering) - self._answering
+                if begins > done:
+                    done = begins
             if done - arrives > timeout:
                 self._time_out(entry, now, max(now, arrives + timeout))
                 continue

@@ -26,7 +26,7 @@ class LoneLeader(Leader):
             if self._save_ended.callbacks is None:
                 self._save_ended.arm(self._busy_until - now)
             return
-        if not batch:
+        if not batch or (self._cpu is not None and self._waits_for_core(now)):
             return
         self._inbox = []
         size = self.log.append(batch, self.bytes_by_writer)

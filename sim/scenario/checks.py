@@ -27,6 +27,11 @@ def problems(scenario: Scenario) -> list[Problem]:
         for path, name in _used_objects(scenario)
         if name not in scenario.objects
     ]
+    found += [
+        (f"etcd.members.{name}.machine", undeclared(member.machine, "machine", scenario.machines))
+        for name, member in scenario.etcd.members.items()
+        if member.machine is not None and member.machine not in scenario.machines
+    ]
     victims: dict[str, tuple[str, list[str]]] = {
         "members": ("member", list(scenario.etcd.members)),
         "apiservers": ("API server", list(scenario.apiservers)),
@@ -194,6 +199,8 @@ def _unmatched(scenario: Scenario) -> Iterator[str]:
         same = [churn for churn in churns.values() if churn.object == informer.object]
         if same and not any(selects(informer.selector, churn.labels) for churn in same):
             yield f'{path}.selector: "{informer.selector}" matches the labels of no workload'
+    placed = {member.machine for member in scenario.etcd.members.values()}
+    yield from (f"machines.{name}: no member runs on it" for name in scenario.machines if name not in placed)
     used = {informer for controller in scenario.controllers.values() for informer in controller.informers}
     yield from (f"informers.{name}: no controller uses it" for name in scenario.informers if name not in used)
     cleaned = {

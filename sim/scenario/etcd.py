@@ -47,8 +47,9 @@ Version = Annotated[
 
 
 class Member(Section):
-    """One etcd member, on a machine of its own."""
+    """One etcd member, on a machine of its own where it names none."""
 
+    machine: Name | None = field(None, "The machine it runs on, by its name in `machines`; when absent, one of its own.")
     disk: Disk = field("cloud-ssd", "Device profile of the member's disk: a name, a path to a YAML file, or the profile itself.")
 
     @property
@@ -120,6 +121,9 @@ class Costs(Section):
         60 * MICROSECOND,
         "gRPC goroutine of one request, in parallel with others.",
         "assumed: this split of a measured 0.1 + 0.32 / batch ms of leader CPU per put of 1 KiB",
+    )
+    request_per_kib: Duration = field(
+        3 * MICROSECOND, "Added to `request` for each KiB of value.", "assumed: within a measured 9 us of leader CPU per KiB"
     )
     ready: Duration = field(50 * MICROSECOND, "Serial cost of one turn of the Ready loop.", "assumed: as `request`")
     entry: Duration = field(8 * MICROSECOND, "Serial cost of one entry in the Ready loop.", "assumed: as `request`")

@@ -23,6 +23,7 @@ from sim.scenario.controllers import Controller
 from sim.scenario.etcd import Etcd
 from sim.scenario.faults import Fault
 from sim.scenario.informers import Informer, watching, with_objects
+from sim.scenario.machines import Machine
 from sim.scenario.objects import ObjectKind, common, with_defaults
 from sim.scenario.quantities import Name, PositiveDuration
 from sim.scenario.refusal import problems_of, refusal, shown, undeclared
@@ -54,6 +55,7 @@ class Scenario(Section):
         "terminating", "terminating: everything from the start counts. (Cutting a warm-up is not offered yet.)"
     )
     etcd: Etcd = required("The etcd cluster.")
+    machines: dict[Name, Machine] = field({}, "Machines that etcd members run on, by name.")
     apiservers: dict[Name, ApiServer] = field({"api": ApiServer()}, "API servers by name.")
     background: Background = field(Background(), "What every cluster writes.")
     objects: dict[Name, ObjectKind] = field(

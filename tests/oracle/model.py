@@ -420,11 +420,12 @@ class Etcd:
     def _client(self, name: str, think: Draw, key_bytes: Bytes, value_bytes: Bytes, way: Nanoseconds) -> Process:
         """Think, put a key that never existed, take the answer."""
         env, number = self.env, 0
+        goroutine = self._costs.request + value_bytes * self._costs.request_per_kib // 1024
         while True:
             yield env.timeout(think())
             sent = env.now
             number += 1
-            yield from self.ask(Request(env, "put_new", (name, number), key_bytes, value_bytes), way + self._costs.request, way)
+            yield from self.ask(Request(env, "put_new", (name, number), key_bytes, value_bytes), way + goroutine, way)
             self.client_latencies.append(int(env.now - sent))
 
     def ask(self, request: Request, there: Nanoseconds, back: Nanoseconds) -> Process:

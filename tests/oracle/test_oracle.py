@@ -258,10 +258,11 @@ def case(
     described = {
         "horizon": horizon,
         "etcd": {
-            "members": {name: {"disk": disk} for name in "abcde"[:members]},
+            "members": {name: {"disk": disk, "machine": "any"} for name in "abcde"[:members]},
             "compaction": {"by": "never", "batch": batch, "pause": pause},
             **etcd,
         },
+        "machines": {"any": {"cores": "off"}},  # who gets a core is tested by theory (tests/theory/test_cpu.py)
         "apiservers": {},
         "clients": {"load": {"clients": clients, "think": think, "value_bytes": value}} if clients else {},
         "faults": {f"fault-{number}": {"kind": "disk_stall", **fault} for number, fault in enumerate(faults)},

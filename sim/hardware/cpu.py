@@ -1,0 +1,82 @@
+"""The cores of a machine, as the Go runtime hands them to goroutines.
+
+    run      first come, first served: a piece of work gets the core that is free first (Kiefer and Wolfowitz, G/G/n). So wait
+             request handlers, answers, and whoever comes back from a system call: the Ready loop after its fdatasync
+    urge     whoever is woken through a channel runs next: it does not wait, what comes later waits for it. So run the Ready
+             loop that a proposal wakes, the applier and its commits
+    foreign  other processes on the machine: so many cores' worth of work, in pieces of `PIECE`
+
+A piece is told when it asks, so asks come in the order of simulated time, but for what a station computes ahead (an applier's
+batch is charged as it is handed over). Work is conserved whatever the order: over any time no more than `cores` seconds of
+it are done a second, which is where throughput saturates.
+
+Sources: Go runtime proc.go (ready puts a woken goroutine in `runnext`; exitsyscall without an idle P goes to the global run queue).
+Simplified: pieces are not preempted (Go: after 10 ms); a core is as fast under load as alone; no garbage collection.
+"""
+
+from __future__ import annotations
+
+from heapq import heapreplace
+from typing import Final
+
+from sim.units import MICROSECOND, MILLISECOND, Nanoseconds
+
+PIECE: Final[Nanoseconds] = 50 * MICROSECOND
+"""Work of others comes in pieces of this size: assumed, some system calls of a busy client."""
+_FORGOTTEN: Final[Nanoseconds] = 20 * MILLISECOND
+"""What others did longer ago than this is over, or keeps every core busy anyway."""
+
+
+class Cpu:
+    """A machine's cores. foreign: how many of them others keep busy on average.
+
+    free: a heap of the times at which each core is free; the hot path looks at its first place and replaces it.
+    """
+
+    __slots__ = ("_every", "_foreign_told", "foreign", "free", "used")
+
+    def __init__(self, cores: int, foreign: float = 0.0):
+        self.free: list[Nanoseconds] = [0] * cores
+        self.foreign = foreign
+        self._every = round(PIECE / foreign) if foreign else 0
+        self._foreign_told: Nanoseconds = 0
+        self.used: Nanoseconds = 0
+
+    @property
+    def cores(self) -> int:
+        """How many there are."""
+        return len(self.free)
+
+    def run(self, now: Nanoseconds, work: Nanoseconds) -> Nanoseconds:
+        """A piece of work asks for a core: when it is done."""
+        if self._every:
+            self._others(now)
+        free = self.free
+        begins = free[0]
+        if begins < now:
+            begins = now
+        heapreplace(free, begins + work)
+        self.used += work
+        return begins + work
+
+    def urge(self, now: Nanoseconds, work: Nanoseconds) -> None:
+        """A piece of work runs at once, on the core that others would have had first."""
+        free = self.free
+        begins = free[0]
+        heapreplace(free, (now if begins < now else begins) + work)
+        self.used += work
+
+    def wait(self, now: Nanoseconds) -> Nanoseconds:
+        """How long a piece of work that asks now would wait."""
+        if self._every:
+            self._others(now)
+        return max(0, self.free[0] - now)
+
+    def _others(self, now: Nanoseconds) -> None:
+        """The pieces of others up to now, one every `_every`."""
+        free, every = self.free, self._every
+        told = max(self._foreign_told, now - max(_FORGOTTEN, every))
+        while (told := told + every) <= now:
+            begins = free[0]
+            heapreplace(free, (told if begins < told else begins) + PIECE)
+        self._foreign_told = told - every
