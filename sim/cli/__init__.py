@@ -21,6 +21,7 @@ from sim.cli.results import results
 from sim.cli.run import run
 from sim.cli.scenarios import check, scenarios, schema, show
 from sim.cli.sweep import sweep
+from sim.cli.systems import systems
 from sim.cli.validate import validate
 from sim.errors import InputError
 
@@ -42,7 +43,9 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
 
 
 @click.group(
-    commands=[run, sweep, results, compare, scenarios, show, check, schema, metrics, probe_disk, calibrate, validate, conform],
+    commands=[
+        run, systems, sweep, results, compare, scenarios, show, check, schema, metrics, probe_disk, calibrate, validate, conform,
+    ],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     invoke_without_command=True,
 )

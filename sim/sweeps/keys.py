@@ -21,7 +21,9 @@ from sim.scenario import Scenario, to_dict
 
 SAYS_ONLY: Final = ("name", "about", "extends", "variants", "objectives", "provenance", "reference", "notes")
 """Sections of a scenario that decide nothing of what is simulated."""
-_NOT_THE_MODEL: Final = ("cli", "report", "sweep", "analysis", "calibration", "validation", "conform", "data", "recommend")
+_NOT_THE_MODEL: Final = (
+    "cli", "report", "sweep", "analysis", "calibration", "validation", "conform", "data", "recommend", "systems",
+)  # fmt: skip
 _PACKAGES: Final = ("numpy", "scipy", "simpy")
 
 

@@ -1,0 +1,64 @@
+"""The systems for programs: one JSON object."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+from sim.report.document import number
+from sim.systems.runs import Tested
+from sim.systems.verdict import Judged
+
+SCHEMA_VERSION: Final = 1
+
+
+def document(tested: list[Tested], quick: bool, seed: int) -> dict[str, Any]:
+    """The object of `etcdsim systems --json`; what never comes is null, with `never` beside it."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "form": "quick" if quick else "full",
+        "seed": seed,
+        "systems": [_system(one) for one in tested],
+    }
+
+
+def _system(one: Tested) -> dict[str, Any]:
+    system = one.system
+    return {
+        "id": system.id,
+        "name": system.name,
+        "verdict": one.verdict,
+        "claim": system.claim,
+        "source": system.source,
+        "scenario": system.scenario,
+        "without": system.without,
+        "with": system.with_,
+        "horizon_seconds": number(one.horizon_seconds),
+        "checks": [_check(judged, judged.name in system.deciding()) for judged in one.judged],
+        "note": " ".join(system.note.split()),
+        "failed": one.failed or None,
+    }
+
+
+def _check(judged: Judged, decides: bool) -> dict[str, Any]:
+    check = judged.check
+    return {
+        "name": judged.name,
+        "shows": check.shows,
+        "figure": check.figure,
+        "per": check.per,
+        "unit": judged.unit,
+        "without": _value(judged.without),
+        "with": _value(judged.with_),
+        "compare": check.compare,
+        "value": _value(judged.value),
+        "never": [side for side, value in (("without", judged.without), ("with", judged.with_)) if value == math.inf],
+        "article": check.says or None,
+        "rule": judged.rule,
+        "decides": decides,
+        "verdict": judged.verdict,
+    }
+
+
+def _value(value: float | None) -> float | int | None:
+    return None if value is None or not math.isfinite(value) else number(value)

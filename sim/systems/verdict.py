@@ -1,0 +1,160 @@
+"""The rule: from the figures of the runs to reproduced, refuted or not comparable.
+
+    a check     its figure (divided by `per`) in both variants, compared as declared, is
+                  not comparable   where the article gives nothing to compare with, or a run does not report the figure
+                  reproduced       where it lies within `within` of the article's number, or keeps `at_least` and `at_most`
+                  refuted          else
+    a system    refuted where a deciding check is; reproduced where all that can be compared are, and one can; else not comparable
+
+A figure that never comes (`etcd.seconds_to_quota` of a file that does not grow) is beyond any number.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from sim.metrics.catalogue import describe
+from sim.report.human import brief, factor, human
+from sim.systems.declared import COMPARED, Bounds, Check, System
+
+Verdict = Literal["reproduced", "refuted", "not comparable"]
+Figures = Mapping[str, float | None]
+NEVER: Final = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What one variant of a system left behind. never: figures that will never be."""
+
+    metrics: Figures
+    never: frozenset[str] = frozenset()
+
+    def value(self, figure: str) -> float | None:
+        """The figure; infinite where it never comes, None where it was not reported."""
+        found = self.metrics.get(figure)
+        return NEVER if found is None and figure in self.never else found
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A check with its figures. value: the compared one; None where it cannot be made."""
+
+    name: str
+    check: Check
+    without: float | None
+    with_: float | None
+    value: float | None
+    rule: str
+    verdict: Verdict
+
+    @property
+    def unit(self) -> str:
+        """The unit of the two sides, of the catalogue."""
+        found = describe(self.check.figure)
+        return found.unit if found is not None and self.check.per is None else ""
+
+    def said(self, value: float | None) -> str:
+        """The compared value as people say it."""
+        if value == NEVER:
+            return "never"
+        return _said(self.check, value, self.unit)
+
+    def side(self, value: float | None) -> str:
+        """One side as people say it."""
+        return "never" if value == NEVER else human(value, self.unit)
+
+
+def judge(system: System, sides: Mapping[str, Side], quick: bool) -> list[Judged]:
+    """All checks of a system; sides: variant to what it left."""
+    return [_judged(name, check, system, sides, quick) for name, check in system.checks.items()]
+
+
+def verdict(system: System, judged: list[Judged]) -> Verdict:
+    """The system's, from those of its deciding checks."""
+    deciding = system.deciding()
+    found = [one.verdict for one in judged if one.name in deciding]
+    if "refuted" in found:
+        return "refuted"
+    return "reproduced" if "reproduced" in found else "not comparable"
+
+
+def _judged(name: str, check: Check, system: System, sides: Mapping[str, Side], quick: bool) -> Judged:
+    without = _figure(check, sides.get(check.without or system.without))
+    with_ = _figure(check, sides.get(check.with_ or system.with_))
+    value = _compared(check, without, with_)
+    bounds = check.bounds(quick)
+    said: Verdict = "not comparable"
+    if value is not None and bounds.comparable:
+        said = "reproduced" if _holds(value, bounds) else "refuted"
+    return Judged(name, check, without, with_, value, rule(check, bounds), said)
+
+
+def _figure(check: Check, side: Side | None) -> float | None:
+    if side is None:
+        return None
+    value = side.value(check.figure)
+    if check.per is None or value is None:
+        return value
+    below = side.value(check.per)
+    return None if not below else value / below
+
+
+def _compared(check: Check, without: float | None, with_: float | None) -> float | None:
+    match check.compare:
+        case "without":
+            return without
+        case "with":
+            return with_
+        case "ratio":
+            return _quotient(without, with_)
+        case "gain":
+            return _quotient(with_, without)
+        case "saved":
+            left = _quotient(with_, without)
+            return None if left is None else 1 - left
+
+
+def _quotient(above: float | None, below: float | None) -> float | None:
+    """None where it is undefined: a side is absent, both are nothing, or both never come."""
+    if above is None or below is None or (above == below and (above == 0 or above == NEVER)):
+        return None
+    return NEVER if below == 0 else above / below
+
+
+def _holds(value: float, bounds: Bounds) -> bool:
+    if bounds.article is not None and bounds.within is not None and not _near(value, bounds.article, bounds.within):
+        return False
+    if bounds.at_least is not None and value < bounds.at_least:
+        return False
+    return bounds.at_most is None or value <= bounds.at_most
+
+
+def _near(value: float, article: float, within: float) -> bool:
+    return math.isfinite(value) and abs(value - article) <= within * abs(article)
+
+
+def rule(check: Check, bounds: Bounds) -> str:
+    """The rule in words: `without over with, within 10% of x522`."""
+    found = describe(check.figure)
+    unit = found.unit if found is not None and check.per is None else ""
+    parts = []
+    if bounds.article is not None and bounds.within is not None:
+        parts.append(f"within {brief(bounds.within, 'share')} of {_said(check, bounds.article, unit)}")
+    if bounds.at_least is not None:
+        parts.append(f"at least {_said(check, bounds.at_least, unit)}")
+    if bounds.at_most is not None:
+        parts.append(f"at most {_said(check, bounds.at_most, unit)}")
+    return f"{COMPARED[check.compare]}: {', '.join(parts) or 'nothing to compare with'}"
+
+
+def _said(check: Check, value: float | None, unit: str) -> str:
+    match check.compare:
+        case "without" | "with":
+            return human(value, unit)
+        case "saved":
+            return human(value, "share")
+        case _:
+            return factor(value)
