@@ -45,7 +45,7 @@ def run_variant(
     chosen = scenario if variant == "default" and variant not in scenario.variants else scenario.variant(variant)
     until = chosen.horizon if horizon is None else horizon
     began = time.perf_counter()
-    world = build(chosen, seed)
+    world = build(chosen, seed, until)
     recorder = Recorder(world, until)
     report = None
     if progress is not None:

@@ -11,6 +11,7 @@ from sim.apiserver.server import ApiServer
 from sim.assembly.apiservers import ApiServers
 from sim.assembly.cluster import Cluster
 from sim.assembly.controllers import Controllers
+from sim.assembly.faults import Calendars
 from sim.assembly.ground import Ground, table
 from sim.assembly.workloads import Workloads
 from sim.etcd.backend import Backend
@@ -27,7 +28,7 @@ from sim.processes.running import RunningController
 from sim.processes.watch import WatchHub
 from sim.result import Incident
 from sim.scenario import Scenario
-from sim.units import seconds
+from sim.units import Nanoseconds
 
 
 @dataclass(slots=True)
@@ -64,20 +65,18 @@ class World:
         return [gateway.latencies for gateway in self.gateways]
 
 
-def build(scenario: Scenario, seed: int) -> World:
-    """Assemble one variant of a scenario, ready to run from time 0."""
+def build(scenario: Scenario, seed: int, horizon: Nanoseconds | None = None) -> World:
+    """Assemble one variant of a scenario, ready to run from time 0. horizon: how far, nanoseconds; the scenario's where None."""
     ground = Ground(scenario, seed)
-    cluster = Cluster(ground)
-    servers = ApiServers(ground, cluster)
+    calendars = Calendars(ground, scenario.horizon if horizon is None else horizon)
+    cluster = Cluster(ground, calendars)
+    servers = ApiServers(ground, cluster, calendars)
     servers.background()
     cluster.compact_itself()
     workloads = Workloads(ground, cluster, servers)
     workloads.begin()
     controllers = Controllers(ground, servers)
-    for name, fault in scenario.faults.items():
-        what = "freezes" if fault.kind == "disk_stall" else "does not listen"
-        whom = f"the disk of {fault.target}" if fault.kind == "disk_stall" else fault.target
-        ground.incident(fault.at, fault.kind, f"{name}: {whom} {what} for {seconds(fault.for_):g} s")
+    calendars.announce()
     cluster.backend.begin()
     return World(
         ground.env, scenario, ground.writers, cluster.leading, cluster.backend, cluster.leader, cluster.followers,

@@ -12,6 +12,7 @@ from sim.apiserver.objects import ObjectKey, Version
 from sim.apiserver.server import ApiServer
 from sim.apiserver.webhooks import Webhook
 from sim.assembly.cluster import Cluster
+from sim.assembly.faults import Calendars
 from sim.assembly.ground import Ground
 from sim.etcd.request import Shape
 from sim.processes import background
@@ -42,8 +43,8 @@ _LEVEL_FIELDS: Final = {"lendable": "lendable_percent", "borrowing_limit": "borr
 class ApiServers:
     """The API servers at work, each with its own watch cache, seats and leases. Clients are spread over them in turn."""
 
-    def __init__(self, ground: Ground, cluster: Cluster):
-        self.ground, self.cluster = ground, cluster
+    def __init__(self, ground: Ground, cluster: Cluster, calendars: Calendars):
+        self.ground, self.cluster, self._calendars = ground, cluster, calendars
         self.gateways: list[Gateway] = []
         self.hubs: list[WatchHub] = []
         """Their watch caches, in the same order."""
@@ -59,16 +60,12 @@ class ApiServers:
     def _server(self, name: str, group: str, server: declared.ApiServer) -> None:
         ground, cluster = self.ground, self.cluster
         to_client = server.rtt_to_clients // 2
-        faults = ground.scenario.faults.values()
         api_server = ApiServer(
             to_client, server.rtt_to_etcd // 2 + ground.scenario.etcd.costs.request,
             ground.delays(server.overhead, f"apiserver.{name}.overhead").draw,
             ground.draws(server.admission, f"apiserver.{name}.admission", 4096),
             per_object=server.per_object, webhooks=self._webhooks, request_timeout=server.request_timeout,
-            outages=sorted(
-                (fault.at, fault.at + fault.for_)
-                for fault in faults if fault.kind == "apiserver_outage" and fault.victim == group
-            ),
+            outages=self._calendars.outages(group),
         )  # fmt: skip
         lag = ground.delays(server.watch_lag, f"apiserver.{name}.watch", 256)
         hub = WatchHub(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from sim.scenario import links
 from sim.scenario.labels import selects
+from sim.scenario.machines import device
 from sim.scenario.quantities import format_size
 from sim.scenario.refusal import Problem, undeclared
 from sim.scenario.workloads import Lists, Objects, PodChurn
@@ -27,19 +29,9 @@ def problems(scenario: Scenario) -> list[Problem]:
         for path, name in _used_objects(scenario)
         if name not in scenario.objects
     ]
-    found += [
-        (f"etcd.members.{name}.machine", undeclared(member.machine, "machine", scenario.machines))
-        for name, member in scenario.etcd.members.items()
-        if member.machine is not None and member.machine not in scenario.machines
-    ]
-    victims: dict[str, tuple[str, list[str]]] = {
-        "members": ("member", list(scenario.etcd.members)),
-        "apiservers": ("API server", list(scenario.apiservers)),
-    }
-    for name, fault in scenario.faults.items():
-        what, known = victims[fault.room]
-        if fault.victim not in known:
-            found.append((f"faults.{name}.target", undeclared(fault.victim, what, known)))
+    found += _victims(scenario)
+    found += _placed(scenario)
+    found += _linked(scenario)
     found += _shared_informers(scenario)
     found += _one_process(scenario)
     found += _one_name(scenario)
@@ -52,6 +44,55 @@ def problems(scenario: Scenario) -> list[Problem]:
         if objective.variant is not None and objective.variant not in variants
     ]
     return found
+
+
+def _victims(scenario: Scenario) -> Iterator[Problem]:
+    """Whom faults happen to."""
+    members = list(scenario.etcd.members)
+    rooms: dict[str, tuple[str, list[str]]] = {
+        "members": ("member", members),
+        "apiservers": ("API server", list(scenario.apiservers)),
+        "machines": ("machine", list(scenario.machines)),
+    }
+    for name, fault in scenario.faults.items():
+        path = f"faults.{name}"
+        if fault.room in rooms:
+            what, known = rooms[fault.room]
+            if fault.victim not in known:
+                yield f"{path}.target", undeclared(fault.victim, what, known)
+            elif fault.room == "machines" and (disk := fault.target.split(".")[3]) not in (
+                disks := scenario.machines[fault.victim].disks
+            ):
+                yield f"{path}.target", undeclared(disk, f"disk of {fault.victim}", disks)
+            elif fault.room == "members" and fault.kind == "disk_stall":
+                on = device(scenario, fault.victim, "backend" if fault.target.endswith(".backend") else "wal").name
+                if on.startswith("machines."):
+                    yield f"{path}.target", f"{fault.victim} has no disk of its own; write {on}"
+
+
+def _placed(scenario: Scenario) -> Iterator[Problem]:
+    """Members on machines: which, and on which of their disks."""
+    for name, member in scenario.etcd.members.items():
+        if member.machine is None:
+            continue
+        path = f"etcd.members.{name}"
+        if member.machine not in scenario.machines:
+            yield f"{path}.machine", undeclared(member.machine, "machine", scenario.machines)
+            continue
+        disks = scenario.machines[member.machine].disks
+        for file, disk in (("wal", member.wal), ("backend", member.backend)):
+            if disk is not None and disk not in disks:
+                yield f"{path}.{file}", undeclared(disk, f"disk of {member.machine}", disks)
+
+
+def _linked(scenario: Scenario) -> Iterator[Problem]:
+    """Links between two members or two zones that there are."""
+    members = scenario.etcd.members
+    zones = list(dict.fromkeys(member.zone for member in members.values() if member.zone))
+    for link in scenario.etcd.links:
+        if link != links.DEFAULT and links.ends(link, list(members)) is None and links.ends(link, zones) is None:
+            known = f"members: {', '.join(members)}" + (f"; zones: {', '.join(zones)}" if zones else "")
+            yield f"etcd.links.{link}", f"is not a link between two members (a-b) or two zones; {known}"
 
 
 def _shared_informers(scenario: Scenario) -> Iterator[Problem]:
@@ -154,9 +195,10 @@ def _idle(scenario: Scenario) -> Iterator[str]:
     """What is written down and never happens."""
     horizon = scenario.horizon
     for name, fault in scenario.faults.items():
-        if fault.at >= horizon:
+        at = fault.at or 0
+        if at >= horizon:
             yield f"faults.{name}.at: begins after the horizon and never happens"
-        elif fault.at + fault.for_ > horizon:
+        elif fault.every is None and at + fault.for_ > horizon:
             yield f"faults.{name}.for: lasts beyond the horizon"
     for name, workload in scenario.workloads.items():
         if isinstance(workload, Lists) and workload.from_ >= horizon:

@@ -55,7 +55,7 @@ class Scenario(Section):
         "terminating", "terminating: everything from the start counts. (Cutting a warm-up is not offered yet.)"
     )
     etcd: Etcd = required("The etcd cluster.")
-    machines: dict[Name, Machine] = field({}, "Machines that etcd members run on, by name.")
+    machines: dict[Name, Machine] = field({}, "Machines that etcd members run on and share, by name.")
     apiservers: dict[Name, ApiServer] = field({"api": ApiServer()}, "API servers by name.")
     background: Background = field(Background(), "What every cluster writes.")
     objects: dict[Name, ObjectKind] = field(
