@@ -10,10 +10,13 @@ from numpy.typing import NDArray
 
 from sim.metrics.histogram import Histogram
 from sim.metrics.recorder import Recorder
+from sim.processes.reconcilers import WriteTally
 from sim.result import Distribution, Run, upper_seconds
 from sim.units import HOUR, MINUTE, SECOND, seconds
 
-_WRITES: Final = ("requests", "succeeded", "unchanged", "conflicts", "failed", "given_up", "lost_updates")
+_WRITES: Final = (
+    "requests", "succeeded", "unchanged", "changed", "conflicts", "failed", "given_up", "lost_updates", "transactions",
+)  # fmt: skip
 _EVENTS: Final = ("recorded", "dropped", "skipped", "created", "patched")
 _QUARTERS: Final = 4
 _FURTHEST: Final = 1000
@@ -100,6 +103,7 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
     }
     tallies = [*(c.writes for c in world.controllers), *world.writes.values()]
     metrics |= {f"writes.{figure}": sum(getattr(tally, figure) for tally in tallies) for figure in _WRITES}
+    metrics["writes.transactions_per_change"] = _per_change(tallies)
     recorders = [recorder for c in world.controllers for recorder in c.recorders]
     metrics |= {f"events.{figure}": sum(getattr(recorder, figure) for recorder in recorders) for figure in _EVENTS}
     metrics["etcd.seconds_to_quota"], quota_status = _seconds_to_quota(recorder, series)
@@ -120,6 +124,7 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
         metrics[f"controllers.{name}.zero_value_keys"] = sum(c.cache.zero_values for c in own)
         for figure in _WRITES:
             metrics[f"controllers.{name}.writes.{figure}"] = sum(getattr(c.writes, figure) for c in own)
+        metrics[f"controllers.{name}.writes.transactions_per_change"] = _per_change([c.writes for c in own])
         mine = [recorder for c in own for recorder in c.recorders]
         if mine:
             for figure in _EVENTS:
@@ -127,6 +132,7 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
     for name, tally in world.writes.items():
         for figure in _WRITES:
             metrics[f"workloads.{name}.writes.{figure}"] = getattr(tally, figure)
+        metrics[f"workloads.{name}.writes.transactions_per_change"] = _per_change([tally])
     p99 = distributions["etcd.apply_seconds"].quantile(0.99)
     shares, kinds = backend.tail.shares(round((p99 or 0.0) * SECOND))
     for kind, share in kinds.items():
@@ -155,6 +161,12 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
         variant, seed, seconds(horizon), metrics, {"etcd.seconds_to_quota": quota_status}, writers, incidents, series,
         distributions, windows, wall_seconds,
     )  # fmt: skip
+
+
+def _per_change(tallies: list[WriteTally]) -> float | None:
+    """Transactions for each write that changed something and undid nobody's; None where there was none."""
+    changes = sum(tally.changed for tally in tallies)
+    return sum(tally.transactions for tally in tallies) / changes if changes else None
 
 
 def _seconds_to_quota(recorder: Recorder, series: pd.DataFrame) -> tuple[float | None, str]:

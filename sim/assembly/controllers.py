@@ -38,6 +38,7 @@ from sim.processes.watch import WatchHub
 from sim.scenario import limiters as declared
 from sim.scenario import reconcile as declared_reconcile
 from sim.scenario.controllers import Controller, Resolved
+from sim.scenario.hypotheses import Hypotheses
 from sim.scenario.informers import Informer as DeclaredInformer
 from sim.units import SECOND, Nanoseconds
 
@@ -66,9 +67,10 @@ def rate_limiter(spec: declared.Limiter) -> limiters.RateLimiter:
             return limiters.WithMaxWait(rate_limiter(spec.limiter), spec.max)
 
 
-def written(spec: declared_reconcile.Written, manager: str) -> Written:
+def written(spec: declared_reconcile.Written, manager: str, hypotheses: Hypotheses) -> Written:
     """A declared write."""
-    return Written(VERBS[spec.verb], spec.sets, spec.field_, manager, RETRIES[spec.retry], spec.force)
+    verb = "merge_patch_locked" if spec.verb == "merge_patch" and hypotheses.merge_patch_locks else spec.verb
+    return Written(VERBS[verb], spec.sets, spec.field_, manager, RETRIES[spec.retry], spec.force)
 
 
 PREDICATES: Final[dict[str, Callable[[Notification], bool]]] = {
@@ -266,7 +268,7 @@ class Controllers:
         chance = ground.stream(f"controllers.{who}.fate").uniform
         jitter = ground.stream(f"controllers.{who}.retry", 64)
         shape, manager = ground.shapes[kind], name
-        writes = [written(spec, manager) for spec in reconcile.writes.values()]
+        writes = [written(spec, manager, ground.scenario.hypotheses) for spec in reconcile.writes.values()]
 
         def make(running: RunningController) -> Reconciler:
             record = None if running.recorder is None else _recording(running.recorder, controller, name, kind)

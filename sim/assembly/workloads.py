@@ -118,7 +118,7 @@ class Workloads:
         jitter, phase = ground.stream(f"workloads.{name}.retry"), ground.stream(f"workloads.{name}.phase", 64)
         for number in range(workload.clients):
             client = self._servers.client(f"{name}-{number}", "workload-low")
-            how = written(workload.write, f"{name}-{number}")
+            how = written(workload.write, f"{name}-{number}", ground.scenario.hypotheses)
             author = Writer(env, client, shape, tally, jitter)
             start = int(phase.uniform() * 1_000_000_000 / 1_000)  # within a millisecond: not all in one instant
             env.process(contender(env, client, client.call(writer), shape, keys[number % len(keys)], author, how, think, start))

@@ -139,10 +139,14 @@ _FIGURES: Final[dict[Group, tuple[Figure, ...]]] = {
         _counter("writes.requests", "requests", "Attempts to write an object by declared writes of controllers and writers."),
         _counter("writes.succeeded", "writes", "Of these: those that succeeded."),
         _counter("writes.unchanged", "writes", "Of those that succeeded: nothing was different."),
+        _counter("writes.changed", "writes", "Of those that succeeded: changed the object and undid nobody's change."),
         _counter("writes.conflicts", "requests", "Attempts refused because the object had changed (409)."),
         _counter("writes.failed", "requests", "Attempts that failed otherwise: denied, throttled, not answered, object gone."),
         _counter("writes.given_up", "writes", "Writes given up after the last retry."),
         _counter("writes.lost_updates", "writes", "Writes over what another had written since the object was read."),
+        _counter("writes.transactions", "transactions", "What these attempts were to etcd; lost races included."),
+        _gauge("writes.transactions_per_change", "transactions", "For each write that changed the object and undid nobody's."),
+        _seconds("writes.change_seconds", "From the first read of a write to its success, retries and their pauses included."),
         _counter("events.recorded", "events", "Kubernetes Events that reconciles recorded."),
         _counter("events.dropped", "events", "Of these: lost because the recorder's queue was full."),
         _counter("events.skipped", "events", "Of these: lost to the spam filter."),
@@ -275,7 +279,7 @@ _BY_NAME_OF_AN_OBJECT: Final = {
     )
 }
 _PLACE: Final = {name: place for place, name in enumerate(_BY_NAME)}
-_WRITES: Final = tuple(name for name in _BY_NAME if name.startswith("writes."))
+_WRITES: Final = tuple(name for name, figure in _BY_NAME.items() if name.startswith("writes.") and figure.kind != "distribution")
 _REPEATED: Final = {
     "members.": ("wal_bytes_written", "wal_fsync_seconds"),
     "controllers.": (

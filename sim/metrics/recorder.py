@@ -42,6 +42,7 @@ _DISTRIBUTIONS: Final = (
     "etcd.backend_commit_seconds", "etcd.compaction_seconds", "etcd.compaction_pause_seconds", "etcd.request_seconds",
     "etcd.list_seconds", "apiserver.request_seconds", "rest_client.request_seconds", "rest_client.rate_limiter_seconds",
     "apiserver.seat_wait_seconds", "watch.lag_seconds", "workqueue.queue_seconds", "workqueue.work_seconds",
+    "writes.change_seconds",
 )  # fmt: skip
 
 
@@ -129,6 +130,8 @@ class Recorder:
             histograms["apiserver.seat_wait_seconds"].record(gateway.latencies.seat_waits.take())
         for hub in world.hubs:
             histograms["watch.lag_seconds"].record(hub.lags.take())
+        for tally in (*(controller.writes for controller in world.controllers), *world.writes.values()):
+            histograms["writes.change_seconds"].record(tally.seconds.take())
         for controller in world.controllers:
             for figure, samples in (("queue_seconds", controller.queue_seconds), ("work_seconds", controller.work_seconds)):
                 values = samples.take()

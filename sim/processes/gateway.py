@@ -301,6 +301,7 @@ class Gateway:
 
     def _transaction(self, call: Call, op: Op, expected: int, content: Content | None) -> None:
         call.op, call.expected, call.lease, call.content = op, expected, 0, content
+        call.transactions += 1
         shape = call.shape
         match op:
             case Op.UPDATE:

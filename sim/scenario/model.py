@@ -22,6 +22,7 @@ from sim.scenario.clients import EtcdClients
 from sim.scenario.controllers import Controller
 from sim.scenario.etcd import Etcd
 from sim.scenario.faults import Fault
+from sim.scenario.hypotheses import Hypotheses
 from sim.scenario.informers import Informer, watching, with_objects
 from sim.scenario.machines import Machine
 from sim.scenario.objects import ObjectKind, common, with_defaults
@@ -68,6 +69,7 @@ class Scenario(Section):
     controllers: dict[Name, Controller] = field({}, "Controllers by name.")
     clients: dict[Name, EtcdClients] = field({}, "Raw etcd clients by name.")
     faults: dict[Name, Fault] = field({}, "What goes wrong, by name.")
+    hypotheses: Hypotheses = field(Hypotheses(), "Claims that are not true of the real components, to see what they would change.")
     variants: dict[Name, Settings] = field({}, "Named overrides that are compared on common random numbers: dotted path to value.")
     objectives: dict[Name, Objective] = field({}, "Bounds that figures must keep, by name.")
     provenance: dict[str, Provenance] = field({}, "Where a value is from, by its dotted path; printed with every result.")

@@ -45,9 +45,16 @@ def test_error_storm():
 
 
 def test_write_conflicts():
-    variants = ("update", "update-retried", "merge-patch", "merge-patch-locked", "apply", "apart")
+    variants = (
+        "update", "update-retried", "merge-patch", "merge-patch-as-claimed", "merge-patch-locked", "apply", "apart",
+    )  # fmt: skip
     found = {variant: run.metrics for variant, run in runs("write-conflicts", "30s", *variants).items()}
     assert found["update"]["writes.conflicts"] == found["merge-patch-locked"]["writes.conflicts"] > 100
+    assert found["merge-patch-as-claimed"] == found["merge-patch-locked"]
+    costs = {variant: metrics["writes.transactions_per_change"] for variant, metrics in found.items()}
+    assert costs["apart"] == 1
+    assert 1.1 < costs["update-retried"] < costs["merge-patch"] < 2  # the server's own second try is spent on a lost update
+    assert found["update-retried"]["writes.change_seconds.p99"] > 2 * found["update"]["writes.change_seconds.p99"]
     assert found["update-retried"]["writes.given_up"] < 0.05 * found["update"]["writes.conflicts"]
     assert found["merge-patch"]["writes.lost_updates"] > 100
     assert found["merge-patch"]["writes.conflicts"] == found["apart"]["writes.conflicts"] == 0
