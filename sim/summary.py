@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final
 
 import numpy as np
@@ -133,6 +134,7 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
         for figure in _WRITES:
             metrics[f"workloads.{name}.writes.{figure}"] = getattr(tally, figure)
         metrics[f"workloads.{name}.writes.transactions_per_change"] = _per_change([tally])
+    metrics |= _fleets(recorder)
     p99 = distributions["etcd.apply_seconds"].quantile(0.99)
     shares, kinds = backend.tail.shares(round((p99 or 0.0) * SECOND))
     for kind, share in kinds.items():
@@ -167,6 +169,21 @@ def _per_change(tallies: list[WriteTally]) -> float | None:
     """Transactions for each write that changed something and undid nobody's; None where there was none."""
     changes = sum(tally.changed for tally in tallies)
     return sum(tally.transactions for tally in tallies) / changes if changes else None
+
+
+def _fleets(recorder: Recorder) -> dict[str, float | None]:
+    """What fleets of the scenario's workloads have done; keys are counted one by one in the index."""
+    world = recorder.world
+    fleets = world.fleets
+    found: dict[str, float | None] = {}
+    listed = Counter(state.creator for state in world.backend.mvcc.named.values() if state.version) if fleets.names else Counter()
+    for name in fleets.names:
+        found[f"workloads.{name}.fleet.keys_listed"] = listed[world.writers.index(name)]
+    for name, rotation in fleets.rotations.items():
+        found[f"workloads.{name}.fleet.certificates"] = rotation.issued
+    for name, edges in fleets.edges.items():
+        found[f"workloads.{name}.fleet.measurements"] = sum(edge.measured for edge in edges)
+    return found
 
 
 def _seconds_to_quota(recorder: Recorder, series: pd.DataFrame) -> tuple[float | None, str]:

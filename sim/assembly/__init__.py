@@ -12,6 +12,7 @@ from sim.assembly.apiservers import ApiServers
 from sim.assembly.cluster import Cluster
 from sim.assembly.controllers import Controllers
 from sim.assembly.faults import Calendars
+from sim.assembly.fleets import Fleets
 from sim.assembly.ground import Ground, table
 from sim.assembly.workloads import Workloads
 from sim.etcd.backend import Backend
@@ -49,6 +50,7 @@ class World:
     managers: list[Manager]
     leaderships: list[Leadership]
     writes: dict[str, WriteTally]
+    fleets: Fleets
     incidents: list[Incident]
     client_latencies: Samples
     list_durations: Samples
@@ -81,7 +83,7 @@ def build(scenario: Scenario, seed: int, horizon: Nanoseconds | None = None) -> 
     return World(
         ground.env, scenario, ground.writers, cluster.leading, cluster.backend, cluster.leader, cluster.followers,
         servers.gateways, servers.hubs, controllers.running, servers.clients, controllers.managers, controllers.leaderships,
-        workloads.writes,
+        workloads.writes, workloads.fleets,
         ground.incidents, workloads.client_latencies, ground.list_durations, ground.shapes,
     )  # fmt: skip
 

@@ -8,6 +8,7 @@ from sim.apiserver.objects import Content, ObjectKey, Version
 from sim.assembly.apiservers import ApiServers
 from sim.assembly.cluster import Cluster
 from sim.assembly.controllers import written
+from sim.assembly.fleets import Fleets
 from sim.assembly.ground import Ground, pairs
 from sim.journal import Samples
 from sim.processes import clients
@@ -15,6 +16,7 @@ from sim.processes.churn import PodChurn
 from sim.processes.events import Call
 from sim.processes.objects import ObjectUsers, contender
 from sim.processes.reconcilers import Writer, WriteTally
+from sim.scenario import services
 from sim.scenario import workloads as declared
 
 
@@ -24,6 +26,7 @@ class Workloads:
     def __init__(self, ground: Ground, cluster: Cluster, servers: ApiServers):
         self.ground, self._cluster, self._servers = ground, cluster, servers
         self.writes: dict[str, WriteTally] = {}
+        self.fleets = Fleets(ground, cluster, servers)
         self.client_latencies = Samples()
         self._raw_clients()
 
@@ -39,6 +42,8 @@ class Workloads:
                     self._objects(name, workload)
                 case declared.Writers():
                     self._writers(name, workload)
+                case services.Coordination() | services.Certificates() | services.Telemetry():
+                    self.fleets.begin(name, workload)
 
     def _raw_clients(self) -> None:
         ground, env = self.ground, self.ground.env
@@ -83,8 +88,7 @@ class Workloads:
             if (created is not None and created.create == kind) or (recorded is not None and recorded.object == kind):
                 writers.append(name)
         for name, workload in scenario.workloads.items():
-            kinds = (workload.object, workload.event_object) if isinstance(workload, declared.PodChurn) else (workload.object,)
-            if kind in kinds and not isinstance(workload, declared.Lists):
+            if kind in declared.objects_of(workload).values() and not isinstance(workload, declared.Lists):
                 writers.append(name)
         live = self._cluster.backend.live_by_writer
         return scenario.etcd.preload.get(kind, 0) + sum(live[self.ground.writer(name)] for name in writers)

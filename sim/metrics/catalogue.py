@@ -67,6 +67,9 @@ _FIGURES: Final[dict[Group, tuple[Figure, ...]]] = {
         _counter("etcd.deletes", "keys", "Keys deleted; each leaves a tombstone."),
         _gauge("etcd.revision", "revisions", "Revision of the store."),
         _gauge("etcd.revisions_retained", "revisions", "Revisions in the backend: live, superseded and tombstones."),
+        _gauge("fleet.keys_listed", "keys", "Live keys of a fleet, counted one by one in etcd's index at the end."),
+        _counter("fleet.certificates", "certificates", "Certificates issued through the API."),
+        _counter("fleet.measurements", "measurements", "Measurements that devices made."),
     ),
     "WAL": (
         _counter("etcd.wal_bytes_written", "bytes", "Bytes that reached the files of the write-ahead log."),
@@ -280,13 +283,14 @@ _BY_NAME_OF_AN_OBJECT: Final = {
 }
 _PLACE: Final = {name: place for place, name in enumerate(_BY_NAME)}
 _WRITES: Final = tuple(name for name, figure in _BY_NAME.items() if name.startswith("writes.") and figure.kind != "distribution")
+_FLEETS: Final = tuple(name for name in _BY_NAME if name.startswith("fleet."))
 _REPEATED: Final = {
     "members.": ("wal_bytes_written", "wal_fsync_seconds"),
     "controllers.": (
         "reconciles", "errors", "requests", "zero_value_keys", "queue_seconds", "work_seconds", *_WRITES,
         *(name for name in _BY_NAME if name.startswith("events.")),
     ),
-    "workloads.": _WRITES,
+    "workloads.": (*_WRITES, *_FLEETS),
 }  # fmt: skip
 """Figures of the whole that a run also reports of each member, controller or workload."""
 _OWNERS: Final = {

@@ -10,7 +10,7 @@ from sim.scenario.labels import selects
 from sim.scenario.machines import device
 from sim.scenario.quantities import format_size
 from sim.scenario.refusal import Problem, undeclared
-from sim.scenario.workloads import Lists, Objects, PodChurn
+from sim.scenario.workloads import Lists, Objects, PodChurn, objects_of
 
 if TYPE_CHECKING:
     from sim.scenario.informers import Informer
@@ -151,9 +151,8 @@ def _used_objects(scenario: Scenario) -> Iterator[tuple[str, str]]:
         if webhook.object:
             yield f"webhooks.{name}.match", webhook.object
     for name, workload in scenario.workloads.items():
-        yield f"workloads.{name}.object", workload.object
-        if isinstance(workload, PodChurn):
-            yield f"workloads.{name}.event_object", workload.event_object
+        for field, kind in objects_of(workload).items():
+            yield f"workloads.{name}.{field}", kind
     for name, controller in scenario.controllers.items():
         for watch_name, watch in controller.watches.items():
             yield f"controllers.{name}.watches.{watch_name}.object", watch.object
@@ -216,9 +215,7 @@ def _written(scenario: Scenario) -> Iterator[str]:
     yield from (scenario.background.node_object, scenario.background.lease_object)
     for workload in scenario.workloads.values():
         if not isinstance(workload, Lists):
-            yield workload.object
-        if isinstance(workload, PodChurn):
-            yield workload.event_object
+            yield from objects_of(workload).values()
     for controller in scenario.controllers.values():
         reconcile = controller.reconcile
         if reconcile.writes or reconcile.finalizer:

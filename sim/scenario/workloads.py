@@ -15,6 +15,7 @@ from sim.scenario.quantities import Count, Duration, Name, PositiveCount, no_mor
 from sim.scenario.reconcile import Written
 from sim.scenario.refusal import refused, shown
 from sim.scenario.section import Section, field, required
+from sim.scenario.services import FLEETS, Certificates, Coordination, Telemetry
 
 
 class PodChurn(Section):
@@ -67,7 +68,7 @@ class Writers(Section):
     labels: Labels = field("", "Labels of the objects.")
 
 
-_KINDS: Final[dict[str, type[Section]]] = {"pod_churn": PodChurn, "lists": Lists, "objects": Objects, "writers": Writers}
+_KINDS: Final[dict[str, type[Section]]] = {"pod_churn": PodChurn, "lists": Lists, "objects": Objects, "writers": Writers, **FLEETS}
 
 
 def name_kinds(workloads: object) -> object:
@@ -102,7 +103,16 @@ Workload = Annotated[
     Annotated[PodChurn, Tag("<pod_churn>")]
     | Annotated[Lists, Tag("<lists>")]
     | Annotated[Objects, Tag("<objects>")]
-    | Annotated[Writers, Tag("<writers>")],
+    | Annotated[Writers, Tag("<writers>")]
+    | Annotated[Coordination, Tag("<coordination>")]
+    | Annotated[Certificates, Tag("<certificates>")]
+    | Annotated[Telemetry, Tag("<telemetry>")],
     Discriminator(lambda value: f"<{value['kind'] if isinstance(value, Mapping) else value.kind}>"),
     BeforeValidator(_known),
 ]
+
+
+def objects_of(workload: Section) -> dict[str, str]:
+    """The kinds of objects that a workload names, by field."""
+    fields = (name for name in type(workload).model_fields if name == "object" or name.endswith("_object"))
+    return {name: getattr(workload, name) for name in fields}
