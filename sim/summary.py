@@ -100,6 +100,11 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
         "leader_election.two_leaders_seconds": seconds(sum(led.with_two for led in world.leaderships)),
         "controller.workers_busy.max": max((c.tally.busy_max for c in world.controllers), default=0),
         "cache.zero_value_keys": sum(c.cache.zero_values for c in world.controllers),
+        "informer.keys": sum(part.keys for part in world.informers),
+        "informer.degenerate_keys": sum(part.degenerate_keys for part in world.informers),
+        "informer.degenerate_keys.max": float(series["informer.degenerate_keys"].max()),
+        "informer.objects_lost": sum(part.objects_lost for part in world.informers),
+        "informer.collisions": sum(part.collisions for part in world.informers),
         "cache.zero_values_seen": sum(c.zero_values_seen for c in world.controllers),
     }
     tallies = [*(c.writes for c in world.controllers), *world.writes.values()]

@@ -25,7 +25,7 @@ from sim.processes.leader import Leader
 from sim.processes.manager import Leadership, Manager
 from sim.processes.reconcilers import WriteTally
 from sim.processes.rest_client import RestClient
-from sim.processes.running import RunningController
+from sim.processes.running import InformerPart, RunningController
 from sim.processes.watch import WatchHub
 from sim.result import Incident
 from sim.scenario import Scenario
@@ -55,6 +55,7 @@ class World:
     client_latencies: Samples
     list_durations: Samples
     shapes: dict[str, Shape]
+    informers: list[InformerPart]
 
     @property
     def servers(self) -> list[ApiServer]:
@@ -85,6 +86,7 @@ def build(scenario: Scenario, seed: int, horizon: Nanoseconds | None = None) -> 
         servers.gateways, servers.hubs, controllers.running, servers.clients, controllers.managers, controllers.leaderships,
         workloads.writes, workloads.fleets,
         ground.incidents, workloads.client_latencies, ground.list_durations, ground.shapes,
+        controllers.informers,
     )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from sim.clientgo.correlator import Event
 from sim.clientgo.handlers import Notification
 from sim.clientgo.informer import SharedInformer
 from sim.clientgo.leader_election import LeaderElector, Timing
+from sim.clientgo.malformed import Malformer
 from sim.clientgo.priority_queues import PRIORITY_QUEUES
 from sim.clientgo.queue_interface import WorkQueue
 from sim.clientgo.rate_limiting import RateLimitingQueue
@@ -203,11 +204,15 @@ class Controllers:
         fifo, resync, streams = declared.behaviour(resolved.defaults)
         period = 0 if resync is None else int(resync * (1 - jitter + 2 * jitter * stream.uniform()))
         settings = replace(ReflectorSettings.of((major, minor)), watch_list=streams)
+        share = ground.scenario.hypotheses.degenerate_keys
         kind, number, labels = declared.object, ground.writer(writer), pairs(declared.selector)
         shape = ground.shapes[kind]
 
         def make() -> Informer:
-            return Informer(ground.env, client, hub, number, kind, shape, labels, SharedInformer(fifo, period), settings, stream)
+            return Informer(
+                ground.env, client, hub, number, kind, shape, labels, SharedInformer(fifo, period), settings, stream,
+                malformer=Malformer(share) if share else None,
+            )  # fmt: skip
 
         part = InformerPart(make)
         self.informers.append(part)

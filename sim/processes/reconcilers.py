@@ -235,6 +235,8 @@ class ObjectReconciler:
             return fate
         if item is None:
             return DONE
+        if not item.name and (self._writes or self._finalizer):
+            return FAILED  # the client refuses to send it: "resource name may not be empty" (client-go rest/request.go)
         named = ObjectKey(self._resource, item.namespace, item.name, item.labels)
         content = item.content or Content()
         if content.deleting:

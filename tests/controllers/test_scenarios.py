@@ -80,3 +80,14 @@ def test_informer_outage():
     assert reconciles["outage"] > reconciles["calm"] + 3 * 1500  # three lists of 2,000, less what they were not told
     assert reconciles["with-predicate"] <= reconciles["calm"]
     assert reconciles["slow-handler"] == pytest.approx(6 * 240 / 0.3, rel=0.02)
+
+
+def test_degenerate_keys():
+    found = {name: run.metrics for name, run in runs("degenerate-keys", "30s", "sound", "malformed", "all").items()}
+    for metrics in found.values():
+        assert metrics["informer.keys"] + metrics["informer.objects_lost"] == 1000  # each object is listed, or lost
+    assert found["sound"]["informer.objects_lost"] == found["sound"]["controller.errors"] == 0
+    assert 40 <= found["malformed"]["informer.objects_lost"] <= 60
+    assert found["malformed"]["informer.degenerate_keys"] == 2
+    assert found["all"]["informer.keys"] <= 2
+    assert found["all"]["writes.succeeded"] == 0
