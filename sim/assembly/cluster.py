@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from sim.apiserver.objects import ABSENT, EventType, ObjectKey, Version
 from sim.apiserver.versions import Versions
+from sim.assembly.disks import Devices
 from sim.assembly.faults import Calendars
 from sim.assembly.ground import Ground
 from sim.etcd.backend import Backend, BackendCosts, BackendRules
@@ -14,7 +15,7 @@ from sim.etcd.follower import Follower
 from sim.etcd.mvcc import Mvcc
 from sim.etcd.request import Op, Outcome, Shape
 from sim.hardware.cpu import Cpu
-from sim.hardware.disk import Disk
+from sim.hardware.disk import Disk, SharedLog
 from sim.hardware.link import one_way
 from sim.processes import background
 from sim.processes.events import Call, Ghost
@@ -22,7 +23,7 @@ from sim.processes.leader import Leader, LeaderRules
 from sim.processes.lone_leader import LoneLeader
 from sim.processes.watch import WatchHub
 from sim.scenario.links import path
-from sim.scenario.machines import Machine, device
+from sim.scenario.machines import Machine
 from sim.units import MINUTE, SECOND, Nanoseconds
 
 COMPACT_KEY_BYTES = len("compact_rev_key")
@@ -34,8 +35,9 @@ class Cluster:
     """The members at work. truth: the versions that etcd holds; hubs: the API servers that watch."""
 
     def __init__(self, ground: Ground, calendars: Calendars):
-        self.ground, self._calendars = ground, calendars
+        self.ground = ground
         self._cpus: dict[str, Cpu] = {}  # by machine
+        self._devices = Devices(ground, calendars)
         scenario, env = ground.scenario, ground.env
         etcd, costs = scenario.etcd, scenario.etcd.costs
         release = etcd.release
@@ -57,6 +59,8 @@ class Cluster:
             ),
             [*ground.shapes.values(), *self.client_shapes.values(), self.compact_shape], len(ground.writers),
         )  # fmt: skip
+        if isinstance(wal, SharedLog):
+            wal.catch_up = self.backend.advance
         self.followers: dict[str, Follower] = {}
         for name in following:
             disk, _ = self._disks(name)
@@ -104,15 +108,7 @@ class Cluster:
 
     def _disks(self, name: str) -> tuple[Disk, Disk]:
         """A member's disk as its WAL and its backend see it."""
-        ground = self.ground
-        leads = name == self.leading
-        on_wal, on_file = device(ground.scenario, name, "wal").profile, device(ground.scenario, name, "backend").profile
-        wal = ground.delays(on_wal.fdatasync, f"etcd.{name}.wal")
-        backend = ground.delays(on_file.backend_fdatasync or on_file.fdatasync, f"etcd.{name}.backend")
-        return (
-            Disk(wal.draw, float(on_wal.bandwidth), self._calendars.stalls(name, "wal", leads)),
-            Disk(backend.draw, float(on_file.bandwidth), self._calendars.stalls(name, "backend", leads)),
-        )
+        return self._devices.files(name, leads=name == self.leading)
 
     def _link(self, one: str, other: str) -> Callable[[], Nanoseconds]:
         """Draws the time of one message from one member to the other."""

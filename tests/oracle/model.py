@@ -129,20 +129,34 @@ class Mailbox:
 
 
 class Disk:
-    """One user's view of a member's disk. `syncs` gets (end, duration) of each write and fdatasync."""
+    """One user's view of a member's disk. `syncs` gets (end, duration) of each write and fdatasync.
 
-    def __init__(self, env: Environment, draw: Draw, bandwidth: float, stalls: list[tuple[Nanoseconds, Nanoseconds]]):
+    behind: another user of the same device, for whose fdatasync in flight this one waits.
+    """
+
+    def __init__(
+        self, env: Environment, draw: Draw, bandwidth: float, stalls: list[tuple[Nanoseconds, Nanoseconds]],
+        behind: Disk | None = None,
+    ):  # fmt: skip
         self._env, self.draw, self._ns_per_byte, self._stalls = env, draw, SECOND / bandwidth, stalls
+        self._behind = behind
+        self.in_flight: Event | None = None
         self.syncs: list[tuple[Nanoseconds, Nanoseconds]] = []
 
     def sync(self, size: Bytes) -> Process:
         """Write `size` bytes and make them durable."""
-        yield from self.work(self.draw() + int(size * self._ns_per_byte))
+        began = self._env.now
+        if self._behind is not None and self._behind.in_flight is not None:
+            yield self._behind.in_flight
+        self.in_flight = self._env.event()
+        yield from self.work(self.draw() + int(size * self._ns_per_byte), began)
+        done, self.in_flight = self.in_flight, None
+        done.succeed()
 
-    def work(self, work: Nanoseconds) -> Process:
-        """Be busy for that long. While the disk is frozen nothing gets on."""
+    def work(self, work: Nanoseconds, since: float | None = None) -> Process:
+        """Be busy for that long. While the disk is frozen nothing gets on. since: when it was asked for, if it had to wait."""
         env = self._env
-        began = env.now
+        began = env.now if since is None else since
         while work:
             frozen_until = max((end for start, end in self._stalls if start <= env.now < end), default=env.now)
             if frozen_until > env.now:
@@ -352,8 +366,8 @@ class Etcd:
         self.batches = 0
         self.no_space = False
 
-        self.wal = self._disk(leading, "wal")
         self._file = self._disk(leading, "backend")
+        self.wal = self._disk(leading, "wal", behind=self._file)
         self._inbox = Mailbox(env)
         self.log = Log(self._etcd.segment_size, len(following))
         self.followers = {name: self._follower(leading, name, number) for number, name in enumerate(following)}
@@ -378,11 +392,11 @@ class Etcd:
     def _delays(self, law: laws.Distribution, name: str) -> Draw:
         return Delays(self._streams(name), _table(law)).draw
 
-    def _disk(self, name: str, file: Literal["wal", "backend"]) -> Disk:
+    def _disk(self, name: str, file: Literal["wal", "backend"], behind: Disk | None = None) -> Disk:
         profile = self._etcd.members[name].profile
         law = profile.fdatasync if file == "wal" or profile.backend_fdatasync is None else profile.backend_fdatasync
         stalls = [(fault.at, fault.at + fault.for_) for fault in self.scenario.faults.values() if fault.hits(name, file)]
-        return Disk(self.env, self._delays(law, f"etcd.{name}.{file}"), profile.bandwidth, stalls)
+        return Disk(self.env, self._delays(law, f"etcd.{name}.{file}"), profile.bandwidth, stalls, behind)
 
     def _follower(self, leading: str, name: str, number: int) -> Follower:
         network = self._etcd.network

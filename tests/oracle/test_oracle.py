@@ -23,7 +23,7 @@ from sim.etcd import wal
 from sim.etcd.backend import CODES, Backend
 from sim.etcd.follower import Follower
 from sim.etcd.request import Op, Outcome, Shape
-from sim.hardware.disk import Disk, Stalls
+from sim.hardware.disk import Disk, SharedLog, Stalls
 from sim.journal import Journal
 from sim.processes.events import NOTHING, Call, Ghost
 from sim.processes.leader import Leader
@@ -489,6 +489,20 @@ def one_fdatasync_a_commit(patched: pytest.MonkeyPatch) -> None:
     patched.setattr(Disk, "sync", half)
 
 
+def log_and_backend_have_a_device_each(patched: pytest.MonkeyPatch) -> None:
+    patched.setattr(SharedLog, "sync", Disk.sync)
+
+
+def the_log_does_not_let_the_backend_catch_up(patched: pytest.MonkeyPatch) -> None:
+    sync = SharedLog.sync
+
+    def blind(self: SharedLog, at: Nanoseconds, size: Bytes) -> Nanoseconds:
+        self.catch_up = lambda _: None
+        return sync(self, at, size)
+
+    patched.setattr(SharedLog, "sync", blind)
+
+
 def a_stall_spares_what_is_in_progress(patched: pytest.MonkeyPatch) -> None:
     finish = Stalls.finish
 
@@ -528,6 +542,8 @@ def deletes_do_not_commit(patched: pytest.MonkeyPatch) -> None:
         (all_but_one_are_a_quorum, "5 members, medium"),
         (the_timer_does_not_wait_for_its_commit, "slow disks"),
         (one_fdatasync_a_commit, "1 members, medium"),
+        (log_and_backend_have_a_device_each, "slow disks"),
+        (the_log_does_not_let_the_backend_catch_up, "3 members, light"),
         (a_stall_spares_what_is_in_progress, "leader stalls"),
         (a_timeout_withdraws_the_proposal, "leader stalls past the timeout"),
         (lists_hold_up_nothing, "lists before compactions"),
