@@ -29,6 +29,7 @@ from sim import distributions
 from sim.etcd import bbolt, wal
 from sim.scenario import Scenario
 from sim.scenario import distribution as laws
+from sim.scenario.machines import device
 from sim.streams import Delays, Streams
 from sim.units import SECOND, Bytes, Nanoseconds
 
@@ -367,7 +368,8 @@ class Etcd:
         self.no_space = False
 
         self._file = self._disk(leading, "backend")
-        self.wal = self._disk(leading, "wal", behind=self._file)
+        shared = device(scenario, leading, "wal").name == device(scenario, leading, "backend").name
+        self.wal = self._disk(leading, "wal", behind=self._file if shared else None)
         self._inbox = Mailbox(env)
         self.log = Log(self._etcd.segment_size, len(following))
         self.followers = {name: self._follower(leading, name, number) for number, name in enumerate(following)}
@@ -393,7 +395,7 @@ class Etcd:
         return Delays(self._streams(name), _table(law)).draw
 
     def _disk(self, name: str, file: Literal["wal", "backend"], behind: Disk | None = None) -> Disk:
-        profile = self._etcd.members[name].profile
+        profile = device(self.scenario, name, file).profile
         law = profile.fdatasync if file == "wal" or profile.backend_fdatasync is None else profile.backend_fdatasync
         stalls = [(fault.at, fault.at + fault.for_) for fault in self.scenario.faults.values() if fault.hits(name, file)]
         return Disk(self.env, self._delays(law, f"etcd.{name}.{file}"), profile.bandwidth, stalls, behind)
@@ -410,7 +412,8 @@ class Etcd:
             self.log.acked[number] = batch
             self._inbox.ring()
 
-        there, back, bandwidth = way(f"{leading}-{name}"), way(f"{name}-{leading}"), self._etcd.members[name].profile.bandwidth
+        there, back = way(f"{leading}-{name}"), way(f"{name}-{leading}")
+        bandwidth = device(self.scenario, name, "wal").profile.bandwidth
         return Follower(self.env, self._disk(name, "wal"), there, back, bandwidth, acknowledged)
 
     def _preload(self) -> None:
