@@ -9,16 +9,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sim.assembly import World
 from sim.metrics.histogram import Histogram
 from sim.metrics.recorder import Recorder
 from sim.processes.reconcilers import WriteTally
 from sim.result import Distribution, Run, upper_seconds
-from sim.units import HOUR, MINUTE, SECOND, seconds
+from sim.units import HOUR, MINUTE, SECOND, Nanoseconds, seconds
 
 _WRITES: Final = (
     "requests", "succeeded", "unchanged", "changed", "conflicts", "failed", "given_up", "lost_updates", "transactions",
 )  # fmt: skip
 _EVENTS: Final = ("recorded", "dropped", "skipped", "created", "patched")
+_STORMS: Final = ("offered", "accepted", "refused", "no_space", "timeouts", "resent", "given_up")
 _QUARTERS: Final = 4
 _FURTHEST: Final = 1000
 """What would take so many times as long as was seen is no growth."""
@@ -140,6 +142,7 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
             metrics[f"workloads.{name}.writes.{figure}"] = getattr(tally, figure)
         metrics[f"workloads.{name}.writes.transactions_per_change"] = _per_change([tally])
     metrics |= _fleets(recorder)
+    metrics |= guard_figures(world, horizon)
     p99 = distributions["etcd.apply_seconds"].quantile(0.99)
     shares, kinds = backend.tail.shares(round((p99 or 0.0) * SECOND))
     for kind, share in kinds.items():
@@ -189,6 +192,23 @@ def _fleets(recorder: Recorder) -> dict[str, float | None]:
     for name, edges in fleets.edges.items():
         found[f"workloads.{name}.fleet.measurements"] = sum(edge.measured for edge in edges)
     return found
+def guard_figures(world: World, horizon: Nanoseconds) -> dict[str, float | None]:
+    """What storms offered, and what guards did."""
+    storms = world.storms.values()
+    metrics: dict[str, float | None] = {f"storm.{figure}": sum(getattr(s, figure) for s in storms) for figure in _STORMS}
+    for name, storm in world.storms.items():
+        metrics |= {f"workloads.{name}.storm.{figure}": getattr(storm, figure) for figure in _STORMS}
+    for name, limiter in world.limiters.items():
+        metrics[f"guards.{name}.admitted"] = limiter.admitted
+        metrics[f"guards.{name}.refused"] = limiter.refused
+        metrics[f"guards.{name}.not_limited"] = limiter.passed
+        metrics[f"guards.{name}.rate_per_second.mean"] = limiter.mean_rate(horizon)
+        metrics[f"guards.{name}.rate_per_second.max"] = limiter.most
+        metrics[f"guards.{name}.least_rate_per_second"] = limiter.least
+        metrics[f"guards.{name}.rate_changes"] = limiter.changes
+        metrics[f"guards.{name}.rate_reversals"] = limiter.reversals
+        metrics[f"guards.{name}.fsync_cuts"] = limiter.cuts
+    return metrics
 
 
 def _seconds_to_quota(recorder: Recorder, series: pd.DataFrame) -> tuple[float | None, str]:

@@ -14,10 +14,12 @@ from sim.assembly.controllers import Controllers
 from sim.assembly.faults import Calendars
 from sim.assembly.fleets import Fleets
 from sim.assembly.ground import Ground, table
+from sim.assembly.guards import limiters
 from sim.assembly.workloads import Workloads
 from sim.etcd.backend import Backend
 from sim.etcd.follower import Follower
 from sim.etcd.request import Shape
+from sim.guards.write_limiter import WriteLimiter
 from sim.journal import Samples
 from sim.processes.events import Clock
 from sim.processes.gateway import Gateway, Latencies
@@ -26,6 +28,7 @@ from sim.processes.manager import Leadership, Manager
 from sim.processes.reconcilers import WriteTally
 from sim.processes.rest_client import RestClient
 from sim.processes.running import InformerPart, RunningController
+from sim.processes.storm import StormTally
 from sim.processes.watch import WatchHub
 from sim.result import Incident
 from sim.scenario import Scenario
@@ -56,6 +59,8 @@ class World:
     list_durations: Samples
     shapes: dict[str, Shape]
     informers: list[InformerPart]
+    storms: dict[str, StormTally]
+    limiters: dict[str, WriteLimiter]
 
     @property
     def servers(self) -> list[ApiServer]:
@@ -87,6 +92,7 @@ def build(scenario: Scenario, seed: int, horizon: Nanoseconds | None = None) -> 
         workloads.writes, workloads.fleets,
         ground.incidents, workloads.client_latencies, ground.list_durations, ground.shapes,
         controllers.informers,
+        workloads.storms, limiters(cluster.door, scenario),
     )  # fmt: skip
 
 

@@ -69,13 +69,13 @@ class ApiServers:
         )  # fmt: skip
         lag = ground.delays(server.watch_lag, f"apiserver.{name}.watch", 256)
         hub = WatchHub(
-            ground.env, api_server, lag.draw, cluster.leader.read, ground.stream(f"apiserver.{name}.bookmarks", 64).uniform,
+            ground.env, api_server, lag.draw, cluster.door.read, ground.stream(f"apiserver.{name}.bookmarks", 64).uniform,
             server.watch_cache.window, lambda: cluster.backend.mvcc.revision,
         )  # fmt: skip
         self.hubs.append(hub)
         cluster.hubs.append(hub)
         gateway = Gateway(
-            ground.env, api_server, cluster.leader, cluster.truth, Latencies(to_client), self._lease_manager,
+            ground.env, api_server, cluster.door, cluster.truth, Latencies(to_client), self._lease_manager,
             _flow_control(server), hub.matching,
         )  # fmt: skip
         hub.attach(gateway.respond)

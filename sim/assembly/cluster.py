@@ -9,6 +9,7 @@ from sim.apiserver.versions import Versions
 from sim.assembly.disks import Devices
 from sim.assembly.faults import Calendars
 from sim.assembly.ground import Ground
+from sim.assembly.guards import guarded
 from sim.etcd.backend import Backend, BackendCosts, BackendRules
 from sim.etcd.bbolt import Pages
 from sim.etcd.follower import Follower
@@ -74,6 +75,7 @@ class Cluster:
             ),
             len(ground.writers), self._applied, ground.incident, self._cpu(self.leading),
         )  # fmt: skip
+        self.door = guarded(ground, self.leader, self.backend, self.client_shapes)
         self.truth = Versions()
         self.hubs: list[WatchHub] = []
         self._lessor = background.Lessor(env, lambda: self.call("etcd"))
@@ -83,7 +85,7 @@ class Cluster:
 
     def call(self, writer: str) -> Call:
         """A re-usable call straight to etcd."""
-        return Call(self.ground.env, self.leader.propose, self.ground.writer(writer))
+        return Call(self.ground.env, self.door.propose, self.ground.writer(writer))
 
     def compact_itself(self) -> None:
         """etcd's own auto-compaction, where it is asked for."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 Kind = Literal["counter", "gauge", "distribution"]
-Group = Literal["keys", "WAL", "apply", "disk", "compaction", "database", "API", "controller"]
+Group = Literal["keys", "WAL", "apply", "disk", "compaction", "database", "API", "controller", "guard"]
 
 SUFFIXES: Final[dict[Kind, tuple[str, ...]]] = {
     "distribution": ("p50", "p90", "p99", "p999", "max", "mean", "count"),
@@ -163,6 +163,23 @@ _FIGURES: Final[dict[Group, tuple[Figure, ...]]] = {
         _gauge("cache.zero_value_keys", "keys", "Entries of deleted objects that the controller's cache still holds."),
         _counter("cache.zero_values_seen", "keys", "Such entries found, by all passes over them together."),
     ),
+    "guard": (
+        _counter("storm.offered", "writes", "Writes of storms that reached etcd for the first time."),
+        _counter("storm.accepted", "writes", "Of these: applied and answered, at the first or a later try."),
+        _counter("storm.refused", "requests", "Tries of storms refused at once: limiter, gap of 5,000, NOSPACE."),
+        _counter("storm.no_space", "requests", "Of these: because of the NOSPACE alarm."),
+        _counter("storm.timeouts", "requests", "Tries of storms without an answer in time; one may still be applied."),
+        _counter("storm.resent", "requests", "Writes of storms sent again after a refusal or a timeout."),
+        _counter("storm.given_up", "writes", "Writes of storms given up after the last try."),
+        _counter("guard.admitted", "requests", "Requests that a limiter let pass."),
+        _counter("guard.refused", "requests", "Requests that it refused."),
+        _counter("guard.not_limited", "requests", "Requests of methods that it does not limit."),
+        _gauge("guard.rate_per_second", "1/s", "The rate that it lets pass of each method."),
+        _gauge("guard.least_rate_per_second", "1/s", "The lowest that this rate was."),
+        _counter("guard.rate_changes", "changes", "How often its control loop or a reload changed the rate."),
+        _counter("guard.rate_reversals", "changes", "Of these: in the other direction than the change before."),
+        _counter("guard.fsync_cuts", "cuts", "How often the rate began to be cut because of slow fsyncs."),
+    ),
 }  # fmt: skip
 
 _OF_A_WRITER: Final[dict[Group, tuple[Figure, ...]]] = {
@@ -294,13 +311,15 @@ _REPEATED: Final = {
         "reconciles", "errors", "requests", "zero_value_keys", "queue_seconds", "work_seconds", *_WRITES,
         *(name for name in _BY_NAME if name.startswith("events.")),
     ),
-    "workloads.": (*_WRITES, *_FLEETS),
+    "workloads.": (*_WRITES, *_FLEETS, *(name for name in _BY_NAME if name.startswith("storm."))),
+    "guards.": tuple(name.removeprefix("guard.") for name in _BY_NAME if name.startswith("guard.")),
 }  # fmt: skip
 """Figures of the whole that a run also reports of each member, controller or workload."""
 _OWNERS: Final = {
     "members.": ("Of that member.", ("etcd.", ""), _BY_NAME),
     "controllers.": ("Of that controller.", ("", "controller.", "workqueue.", "rest_client.", "cache."), _BY_NAME),
     "workloads.": ("Of that workload.", ("",), _BY_NAME),
+    "guards.": ("Of that guard.", ("guard.",), _BY_NAME),
     "writers.": ("Caused by that writer.", ("",), _BY_NAME_OF_A_WRITER),
     "objects.": ("With objects of that kind.", ("",), _BY_NAME_OF_AN_OBJECT),
 }

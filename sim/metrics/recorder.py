@@ -125,6 +125,9 @@ class Recorder:
             histograms["etcd.request_seconds"].record(latencies_of.etcd_requests.take())
         histograms["etcd.commit_seconds"].record(world.leader.commit_waits.take())
         histograms["etcd.request_seconds"].record(world.client_latencies.take())
+        for storm in world.storms.values():
+            histograms["etcd.request_seconds"].record(storm.answers.take(now)[1])
+            histograms["etcd.request_seconds"].record(storm.failures.take())
         histograms["etcd.list_seconds"].record(world.list_durations.take())
         for gateway in world.gateways:
             histograms["apiserver.seat_wait_seconds"].record(gateway.latencies.seat_waits.take())
@@ -187,6 +190,7 @@ class Recorder:
                 "informer.degenerate_keys": sum(part.degenerate_keys for part in world.informers),
                 "informer.objects_lost": sum(part.objects_lost for part in world.informers),
                 "cache.zero_value_keys": sum(controller.cache.zero_values for controller in world.controllers),
+                **{f"guards.{name}.rate_per_second": limiter.rate for name, limiter in world.limiters.items()},
             }
         )
 

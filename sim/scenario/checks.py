@@ -10,7 +10,7 @@ from sim.scenario.labels import selects
 from sim.scenario.machines import device
 from sim.scenario.quantities import format_size
 from sim.scenario.refusal import Problem, undeclared
-from sim.scenario.workloads import Lists, Objects, PodChurn, objects_of
+from sim.scenario.workloads import Lists, Objects, PodChurn, Storm, objects_of
 
 if TYPE_CHECKING:
     from sim.scenario.informers import Informer
@@ -35,7 +35,11 @@ def problems(scenario: Scenario) -> list[Problem]:
     found += _shared_informers(scenario)
     found += _one_process(scenario)
     found += _one_name(scenario)
-    if not scenario.apiservers and (scenario.controllers or scenario.workloads or scenario.background.nodes):
+    found += _guards(scenario)
+    asking = scenario.controllers or scenario.background.nodes or any(
+        not isinstance(workload, Storm) for workload in scenario.workloads.values()
+    )
+    if not scenario.apiservers and asking:
         found.append(("apiservers", '"{}" is not allowed; controllers, workloads and nodes need at least one'))
     variants = list(scenario.variants) or ["default"]
     found += [
@@ -116,6 +120,15 @@ def _shared_informers(scenario: Scenario) -> Iterator[Problem]:
             if value != allowed:
                 reason = f'"{value}" is not allowed: a controller with shared informers is part of one process; write {allowed}'
                 yield f"controllers.{name}.{key}", reason
+
+
+def _guards(scenario: Scenario) -> Iterator[Problem]:
+    """One guard of a kind at a place: a request passes it once."""
+    first: dict[str, str] = {}
+    for name, guard in scenario.guards.items():
+        known = first.setdefault(guard.kind, name)
+        if known != name:
+            yield f"guards.{name}.kind", f'"{guard.kind}" is there already (guards.{known}); one guard of a kind'
 
 
 def _one_name(scenario: Scenario) -> Iterator[Problem]:
@@ -199,8 +212,12 @@ def _idle(scenario: Scenario) -> Iterator[str]:
             yield f"faults.{name}.at: begins after the horizon and never happens"
         elif fault.every is None and at + fault.for_ > horizon:
             yield f"faults.{name}.for: lasts beyond the horizon"
+    for name, guard in scenario.guards.items():
+        for place, reload in enumerate(guard.reload):
+            if reload.at >= horizon:
+                yield f"guards.{name}.reload.{place}.at: comes after the horizon and never happens"
     for name, workload in scenario.workloads.items():
-        if isinstance(workload, Lists) and workload.from_ >= horizon:
+        if isinstance(workload, Lists | Storm) and workload.from_ >= horizon:
             yield f"workloads.{name}.from: begins after the horizon and never happens"
     written = set(_written(scenario))
     for name, webhook in scenario.webhooks.items():

@@ -22,6 +22,7 @@ from sim.scenario.clients import EtcdClients
 from sim.scenario.controllers import Controller
 from sim.scenario.etcd import Etcd
 from sim.scenario.faults import Fault
+from sim.scenario.guards import Guard
 from sim.scenario.hypotheses import Hypotheses
 from sim.scenario.informers import Informer, watching, with_objects
 from sim.scenario.machines import Machine
@@ -68,6 +69,7 @@ class Scenario(Section):
     informers: dict[Name, Informer] = field({}, "Informers that several controllers of one process share, by name.")
     controllers: dict[Name, Controller] = field({}, "Controllers by name.")
     clients: dict[Name, EtcdClients] = field({}, "Raw etcd clients by name.")
+    guards: dict[Name, Guard] = field({}, "What refuses requests before they do harm, by name.")
     faults: dict[Name, Fault] = field({}, "What goes wrong, by name.")
     hypotheses: Hypotheses = field(Hypotheses(), "Claims that are not true of the real components, to see what they would change.")
     variants: dict[Name, Settings] = field({}, "Named overrides that are compared on common random numbers: dotted path to value.")
