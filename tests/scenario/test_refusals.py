@@ -290,7 +290,8 @@ CASES = {
     # kinds
     "kind from the name": (
         HEAD + "workloads: {churn: {every: 1m}}",
-        "workloads.churn.kind: missing, and the name is not a kind; one of pod_churn, lists, objects, writers",
+        "workloads.churn.kind: missing, and the name is not a kind; one of pod_churn, lists, objects, "
+        "writers, coordination, certificates, telemetry, storm",
     ),
     "kind of workload": (
         HEAD + "workloads: {churn: {kind: pod_chrun, every: 1m}}",
