@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,7 +20,7 @@ from sim.errors import InputError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from sim.validation.compare import Row
+    from sim.scenario.load_test import LoadTest
     from sim.validation.suite import Validation
 
 _LONGEST = 600
@@ -28,27 +28,26 @@ _LONGEST = 600
 
 @click.command(short_help="Compare predictions with a real etcd on this machine.")
 @click.option("--etcd", type=click.Path(path_type=Path), metavar="PATH", help="The etcd binary; by default in PATH.")
-@click.option("--members", type=click.Choice(["1", "3"]), default="1", show_default=True, help="Members of the cluster.")
-@click.option("--workloads", multiple=True, metavar="NAMES", help="Only these, such as c1-1k,lease; may be repeated.")
-@click.option("--for", "lasting", default="20s", show_default=True, metavar="DURATION", help="How long each workload runs.")
-@click.option("--rounds", type=WholeNumber(min=1, max=20), default=3, show_default=True, help="How often.")
-@click.option("--device", metavar="PROFILE", help="Predict with this device profile (a name or a YAML file), not with a probe.")
-@click.option("--probe", is_flag=True, help="Predict with a probe of the disk, made now: the default.")
+@click.option(
+    "--workload", "workloads", multiple=True, metavar="FILE",
+    help="Predict this: a file (JSON or YAML), a scenario with a validate section, or one of a suite by its name; may be repeated.",
+)  # fmt: skip
+@click.option("--suite", "suite_name", type=click.Choice(["quick", "full"]), help="Predict a suite; without --workload: quick.")
+@click.option("--rounds", type=WholeNumber(min=1, max=20), default=2, show_default=True, help="How often each is measured.")
+@click.option("--seconds", metavar="DURATION", help="How long each workload of a suite and each probe lasts.")
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where etcd's data lie; default: temporary.")
 @click.option("--patience", default="0s", metavar="DURATION", help="Wait up to so long before each run until the machine is idle.")
 @click.option("--retries", type=WholeNumber(min=0, max=200), default=0, show_default=True, help="Disturbed runs to repeat.")
-@click.option("--seed", type=WholeNumber(min=0), default=1, show_default=True, help="Of arrivals, keys and the simulation.")
+@click.option("--seed", type=WholeNumber(min=1), default=1, show_default=True, help="Of arrivals, keys and the simulation.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), metavar="DIR", help="Also save everything in a new directory.")
 @set_option
 @json_option
 def validate(
     etcd: Path | None,
-    members: str,
     workloads: Sequence[str],
-    lasting: str,
+    suite_name: str | None,
     rounds: int,
-    device: str | None,
-    probe: bool,
+    seconds: str | None,
     data_dir: Path | None,
     patience: str,
     retries: int,
@@ -57,39 +56,43 @@ def validate(
     assignments: Sequence[str],
     as_json: bool,
 ) -> None:
-    """Start a real etcd on loopback, send it workloads, simulate the same ones, and print prediction beside measurement.
+    """Start a real etcd on loopback, send it loads, simulate the same ones, and print prediction beside measurement.
 
-    Nothing is fitted to the workloads: the prediction uses a probe of the disk and of the loopback, and defaults. Keep the
-    machine idle meanwhile: the noise stands beside each figure.
+    CPU costs are fitted to a small probe suite; the loads of the comparison are held out. Keep the machine idle meanwhile: the
+    noise stands beside each figure.
     """
     from sim.report.store import check_target
     from sim.scenario import parse_assignment
+    from sim.validation.report import save
     from sim.validation.server import find_etcd, version_of
     from sim.validation.suite import Plan
     from sim.validation.suite import validate as compare
-    from sim.validation.workload import choose
+    from sim.validation.workload import read_loads, suite
 
-    if probe and device is not None:
-        raise InputError("--probe and --device exclude each other")
-    seconds = _seconds("--for", lasting, 1)
-    chosen = choose([name.strip() for text in workloads for name in text.split(",") if name.strip()])
+    lasting = None if seconds is None else _seconds("--seconds", seconds, 1)
+    loads = [load for called in workloads for load in read_loads(called).values()]
+    probes = _lasting(suite("probe"), lasting)
+    if suite_name is not None or not workloads:
+        loads += _lasting(suite(suite_name or "quick"), lasting)
     if out is not None:
         check_target(out)
     binary = find_etcd(etcd)
     plan = Plan(
-        binary, version_of(binary), int(members), chosen, seconds, rounds, data_dir or Path(tempfile.gettempdir()), device, seed,
+        binary, version_of(binary), loads, probes, rounds, data_dir or Path(tempfile.gettempdir()), seed,
         _seconds("--patience", patience, 0), retries, dict(parse_assignment(text) for text in assignments),
     )  # fmt: skip
     plan.check()
-    minutes = len(chosen) * rounds * (seconds + 2.5) / 60
-    remark(f"etcd {plan.version}, {len(chosen)} workloads x {_rounds(rounds)} x {seconds:g} s: about {max(minutes, 1):.0f} min")
+    remark(
+        f"etcd {plan.version}, {len(plan.used_probes)} probes and {_count(len(loads), 'workload')}, {_count(rounds, 'round')}: "
+        f"about {max(plan.seconds / 60, 1):.0f} min, and as long as it takes to simulate them"
+    )
     with _hung_up_like_interrupted():
         try:
             found = compare(plan, remark)
         except KeyboardInterrupt:
             raise Interrupted("interrupted; every etcd that was started has ended, nothing was kept") from None
     if out is not None:
-        found.save(out)
+        save(found, out)
     if as_json:
         print_json(found.plain())
     else:
@@ -100,6 +103,15 @@ def validate(
         remark(f"warning: {text}")
     if out is not None:
         remark(f"saved in {out}")
+
+
+def _lasting(loads: dict[str, LoadTest], seconds: float | None) -> list[LoadTest]:
+    """The loads, as long as they are or as long as is wanted; what happens at a moment beside them keeps its time."""
+    return [
+        load if seconds is None or load.pause or load.lease_count or load.quota_bytes
+        else load.model_copy(update={"seconds": seconds, "warmup_seconds": min(load.warmup_seconds, seconds / 4)})
+        for load in loads.values()
+    ]  # fmt: skip
 
 
 @contextmanager
@@ -139,17 +151,18 @@ def _print(found: Validation, console: Console) -> None:
     from sim.result import installed_version
 
     plan, machine = found.plan, found.machine
-    who = "1 member" if plan.members == 1 else f"{plan.members} members on one machine"
-    console.print(Text(f"etcd {plan.version}, {who}, against etcdsim {installed_version()}", style="bold"))
+    console.print(Text(f"etcd {plan.version} against etcdsim {installed_version()}", style="bold"))
     console.print(Text(f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}", style="dim"))
-    console.print(Text(f"{_rounds(plan.rounds)} of {plan.seconds:g} s; noise: (max - min) / median of the rounds", style="dim"))
-    console.print()
-    console.print(Text("What the predictions are made from", style="bold"))
-    table = plain_table()
-    table.show_header = False
-    for name, one in found.inputs.plain().items():
-        table.add_row(f"  {name}", Text(one["from"]))
-    console.print(table)
+    console.print(Text(f"{_count(plan.rounds, 'round')}; noise: (max - min) / median of the rounds", style="dim"))
+    for members, inputs in found.inputs.items():
+        console.print()
+        console.print(Text(f"What predictions of {_count(members, 'member')} are made from", style="bold"))
+        table = plain_table()
+        table.show_header = False
+        for name, one in inputs.plain().items():
+            value = str(one["value"]) if isinstance(one["value"], str) else ""
+            table.add_row(f"  {name}", value, Text(one["from"]))
+        console.print(table)
     for name in found.rounds:
         _print_workload(found, name, console)
     console.print()
@@ -160,83 +173,57 @@ def _print_workload(found: Validation, name: str, console: Console) -> None:
     from rich.text import Text
 
     from sim.report.figure_table import plain_table
+    from sim.validation.report import percent, value
 
     load = found.plain()["workloads"][name]
     used = load["most_cores_used"]
     console.print()
-    console.print(Text(name, style="bold cyan").append(f"  {found.rounds[name][0].workload.about}", style="default"))
+    probe = "" if load["held_out"] else " (probe: the inputs were fitted to it)"
+    console.print(Text(name, style="bold cyan").append(f"  {load['about']}{probe}", style="default"))
     cores = ", ".join(f"{who} {used[who]:.2f}" for who in ("leader", "etcd", "generator", "others"))
-    console.print(Text(f"  cores used at most: {cores}; {load['failed']} failed", style="dim"))
+    failed = sum(load["failures"].values())
+    console.print(Text(f"  cores used at most: {cores}; {failed} failed", style="dim"))
     table = plain_table()
     table.add_column("figure", no_wrap=True, min_width=42)
     for title in ("predicted", "measured", "error", "noise"):
         table.add_column(title, justify="right", min_width=11, no_wrap=True)
+    doubts: dict[str, None] = {}
     for row in found.rows:
         if row.workload == name:
-            table.add_row(f"  {row.figure}", *_cells(row))
+            error = "-" if row.error is None else percent(row.error, signed=True)
+            beyond = row.error is not None and abs(row.error) > max(row.noise or 0.0, row.goal or 0.05)
+            style = "dim" if row.doubt else "yellow" if beyond else "green"
+            noise = "-" if row.noise is None else percent(row.noise)
+            cells = value(row.predicted, row.figure), value(row.measured, row.figure), Text(error, style=style), noise
+            table.add_row(f"  {row.figure}{' *' if row.doubt else ''}", *cells)
+            doubts |= {row.doubt: None} if row.doubt else {}
     console.print(table)
-
-
-def _cells(row: Row) -> list[Any]:
-    from rich.text import Text
-
-    unit = _unit(row.figure)
-    error = "-" if row.error is None else _percent(row.error, signed=True)
-    beyond = row.error is not None and abs(row.error) > max(row.noise or 0.0, 0.05)
-    return [
-        _value(row.predicted, unit), _value(row.measured, unit), Text(error, style="yellow" if beyond else "green"),
-        "-" if row.noise is None else _percent(row.noise),
-    ]  # fmt: skip
+    for doubt in doubts:
+        console.print(Text(f"  * does not count: {doubt}", style="dim"))
 
 
 def _print_summary(found: Validation, console: Console) -> None:
     from rich.text import Text
 
     from sim.report.figure_table import plain_table
-    from sim.validation.compare import ORDER, summary
+    from sim.validation.compare import summary
+    from sim.validation.report import percent
 
-    console.print(Text("Over all workloads", style="bold").append("  sizes of the errors", style="default"))
+    console.print(Text("Over all workloads that were held out", style="bold").append("  sizes of the errors", style="default"))
     table = plain_table()
-    table.add_column("figure", no_wrap=True, min_width=42)
-    for title in ("median error", "worst error"):
-        table.add_column(title, justify="right", min_width=12, no_wrap=True)
+    table.add_column("figure", no_wrap=True, min_width=36)
+    for title in ("median", "worst", "goal"):
+        table.add_column(title, justify="right", min_width=8, no_wrap=True)
     table.add_column("worst at", no_wrap=True)
-    errors = summary(found.rows)
-    for figure in ORDER:
-        if figure not in errors:
-            continue
-        worst = max(
-            (row for row in found.rows if row.figure == figure and row.error is not None), key=lambda row: abs(row.error or 0.0)
-        )
-        cells = [_percent(errors[figure][key]) for key in ("median_error", "worst_error")]
-        table.add_row(f"  {figure}", *cells, worst.workload)
+    for figure, one in summary(found.rows).items():
+        goal = Text("")
+        if "goal" in one:
+            goal = Text(percent(one["goal"]), style="green" if one["met"] else "yellow")
+            goal.append("" if one["met"] else " missed")
+        cells = percent(one["median_error"]), percent(one["worst_error"]), goal, one["worst_at"]
+        table.add_row(f"  {figure}", *cells)
     console.print(table)
 
 
-def _rounds(count: int) -> str:
-    return "1 round" if count == 1 else f"{count} rounds"
-
-
-def _unit(figure: str) -> str:
-    if "within_" in figure:
-        return "share"
-    if "_bytes" in figure:
-        return "bytes"
-    return "seconds" if "_seconds." in figure and not figure.endswith(".count") else ""
-
-
-def _value(value: float | None, unit: str) -> str:
-    from sim.report.human import human
-
-    if unit == "bytes" and value is not None:
-        return f"{value:,.0f}" if value < 1e6 else f"{value / 1e6:,.3f} MB"
-    return human(value, unit)
-
-
-def _percent(part: float, signed: bool = False) -> str:
-    """Three digits of a part as a percentage; thousandths of a percent where it is small."""
-    percent = 100 * part
-    size = abs(percent)
-    digits = 0 if size >= 99.95 else 1 if size >= 0.995 else 3
-    text = f"{percent:{'+' if signed else ''}.{digits}f}%"
-    return "0%" if not percent else text
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -173,6 +173,11 @@ class Backend:
         """When everything that has been handed over so far is applied."""
         return self._free
 
+    @property
+    def leases_held(self) -> int:
+        """Leases that are granted and not revoked."""
+        return len(self._leases)
+
     # ---- entries
 
     def hand_over(self, now: Nanoseconds, entries: Iterable[Entry]) -> None:
@@ -243,7 +248,7 @@ class Backend:
         changes = 1
         if op is Op.UPDATE or op is Op.CREATE or op is Op.PUT:
             outcome, changes = self._put(entry)
-        elif op is Op.DELETE:
+        elif op is Op.DELETE or op is Op.DELETE_ANY:
             outcome, changes = self._delete(entry)
         elif op <= Op.PUT_ONCE:
             outcome, changes = self._create_leased(entry)
@@ -296,7 +301,10 @@ class Backend:
         """A delete of a named key, on its condition: the outcome, and how many changes of the store it took."""
         mvcc = self.mvcc
         state = mvcc.state(entry.key)
-        if state is None or state.modified != entry.expected:
+        if entry.op is Op.DELETE_ANY:
+            if state is None:
+                return Outcome.UNCHANGED, 0
+        elif state is None or state.modified != entry.expected:
             entry.revision = 0 if state is None else state.modified
             return Outcome.CONFLICT, 0
         mvcc.delete(entry.key, entry.shape.tombstone)

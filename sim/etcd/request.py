@@ -22,6 +22,8 @@ class Op(IntEnum):
     LEASE_GRANT = 6
     LEASE_REVOKE = 7
     COMPACT = 8
+    DELETE_ANY = 9
+    """A DeleteRange of one key, whatever its revision."""
 
 
 class Outcome(IntEnum):

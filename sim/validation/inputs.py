@@ -1,10 +1,10 @@
-"""What a prediction is made from. Everything here is measured without any of the workloads, or is a default; each says which.
+"""What predictions are made from. Nothing here is measured with a load that is predicted; each input says where it is from.
 
-    disk        write + fdatasync in the folder where etcd's data will lie, by as many writers at once as there are members: on one
-                machine they share it. Or a device profile that the user names
+    disk        write + fdatasync in the folder where etcd's data will lie, one writer, no etcd running: the shape of the law
     client      one request that writes nothing (a serializable get of no key): loopback, the generator's own cost, gRPC on both
-                sides. What etcd's gRPC goroutine costs by default is taken off again, because the simulator adds it
+                sides. What etcd's gRPC goroutine costs is taken off again, because the simulator adds it
     peers       one byte to and fro on a TCP connection of loopback
+    fitted      what the probe suite says of CPU costs, and of how long a save takes as etcd sees it (`sim.validation.fit`)
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.errors import InputError
-from sim.hardware.probe import QUANTILES, check_directory, probe
-from sim.scenario.device import DeviceProfile, load_profile
-from sim.units import MICROSECOND, Bytes, Nanoseconds, format_duration
+from sim.hardware.probe import QUANTILES, check_directory, looks_like_memory, probe
+from sim.scenario.device import DeviceProfile
+from sim.scenario.load_test import LoadTest
+from sim.units import Bytes, Nanoseconds, format_duration
 
 PROBE_SAMPLES: Final = 4_000
-PROBE_SECONDS: Final = 3.0
+PROBE_SECONDS: Final = 2.0
 PROBE_SIZE: Final[Bytes] = 2_048
 _PINGS: Final = 2_000
 _ROOM: Final[Bytes] = 2 * 2**30
@@ -39,20 +40,31 @@ _ROOM: Final[Bytes] = 2 * 2**30
 
 @dataclass(slots=True)
 class Inputs:
-    """The parameters of a prediction. disks: a profile a member; client: quantiles of a request that writes nothing, nanoseconds;
-    peer_rtt, peer_jitter: nanoseconds, 0 for one member. sources: what each is from, for people."""
+    """The parameters of predictions for one number of members.
 
-    disks: list[DeviceProfile]
+    disk: as probed, or as the fit has scaled it; client: quantiles of a request that writes nothing, nanoseconds; peer_rtt,
+    peer_jitter: nanoseconds, 0 for one member; fitted: fields of the scenario, path to value. sources: where each is from; cores:
+    of the machine that etcd, its clients and all members share.
+    """
+
+    disk: DeviceProfile
     client: dict[float, Nanoseconds] = field(default_factory=dict)
     peer_rtt: Nanoseconds = 0
     peer_jitter: Nanoseconds = 0
+    fitted: dict[str, Any] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
+    cores: int = field(default_factory=lambda: os.cpu_count() or 1)
+    memory: bool = False
+    """Whether the disk answers as memory does."""
+
+    def fields(self, load: LoadTest) -> dict[str, Any]:
+        """Fields of the scenario that simulates a load."""
+        return dict(self.fitted)
 
     def plain(self) -> dict[str, Any]:
         """As JSON has it, sources beside values."""
-        first = self.disks[0].fdatasync.model_dump(mode="json")
-        return {
-            "etcd.members.*.disk": {"value": first, "from": self.sources["disk"]},
+        found = {
+            "etcd.members.*.disk": {"value": self.disk.model_dump(mode="json", exclude_none=True), "from": self.sources["disk"]},
             "clients.rtt": {
                 "value": {f"{at:g}": format_duration(value) for at, value in self.client.items()}, "from": self.sources["client"],
             },
@@ -60,8 +72,10 @@ class Inputs:
                 "value": {"rtt": format_duration(self.peer_rtt), "jitter": format_duration(self.peer_jitter)},
                 "from": self.sources["peers"],
             },
-            "etcd.costs": {"value": self.sources["changed"] or "defaults", "from": self.sources["costs"]},
         }  # fmt: skip
+        for path, value in self.fitted.items():
+            found[path] = {"value": value, "from": self.sources["fitted"]}
+        return found
 
 
 def check_place(place: Path, members: int) -> None:
@@ -73,53 +87,37 @@ def check_place(place: Path, members: int) -> None:
 
 
 class Probes:
-    """What is measured beside the workloads, a little before each round, so that inputs and measurements meet the same neighbours.
+    """What is measured beside the loads, before each round, so that inputs and measurements meet the same neighbours."""
 
-    device: a profile's name or path instead of probes of the disk.
-    """
-
-    def __init__(self, place: Path, members: int, device: str | None):
-        self._place, self._members, self._device = place, members, device
-        self._given = None if device is None else load_profile(device)
-        self._disks: list[list[dict[str, Any]]] = []
-        self._reads: list[NDArray[np.int64]] = []
+    def __init__(self, place: Path):
+        self._place = place
+        self._disks: list[dict[str, Any]] = []
+        self._reads: dict[int, list[NDArray[np.int64]]] = {}
         self._pings: list[NDArray[np.int64]] = []
 
     def once(self) -> None:
-        """Probe the disk, and with several members the loopback. Nothing else of ours may run. Raises InputError."""
-        if self._given is None:
-            self._disks.append(_probe(self._place, self._members))
-        if self._members > 1:
-            self._pings.append(_ping_pong())
+        """Probe the disk and the loopback. Nothing else of ours may run. Raises InputError."""
+        self._disks.append(probe(self._place, PROBE_SAMPLES, PROBE_SIZE, PROBE_SECONDS))
+        self._pings.append(_ping_pong())
 
-    def read(self, latencies: NDArray[np.int64]) -> None:
+    def read(self, members: int, latencies: NDArray[np.int64]) -> None:
         """Note what requests took that write nothing, nanoseconds."""
-        self._reads.append(latencies)
+        self._reads.setdefault(members, []).append(latencies)
 
-    def inputs(self, request: Nanoseconds, changes: dict[str, Any]) -> Inputs:
-        """Everything so far together. request: the default cost of etcd's gRPC goroutine; changes: what the user set, by path."""
-        rounds = len(self._reads)
-        if self._given is not None:
-            inputs = Inputs([self._given] * self._members)
-            inputs.sources["disk"] = f"the device profile {self._device}"
-        else:
-            inputs = Inputs([_together([found[member] for found in self._disks]) for member in range(self._members)])
-            who = f"{self._members} writers at once" if self._members > 1 else "one writer"
-            inputs.sources["disk"] = f"probed before each of {rounds} rounds: {who}, {PROBE_SIZE} B + fdatasync, no etcd running"
-        reads = np.concatenate(self._reads)
-        found = np.maximum(np.quantile(reads, QUANTILES) - request, 0)
-        inputs.client = {at: round(float(value)) for at, value in zip(QUANTILES, found, strict=True)}
-        inputs.sources["client"] = (
-            f"probed: {len(reads)} gets that touch nothing, by one client, less etcd.costs.request ({request / MICROSECOND:g} us)"
-        )
+    def inputs(self, members: int) -> Inputs:
+        """Everything so far together, before anything is fitted."""
+        inputs = Inputs(_together(self._disks), memory=any(looks_like_memory(found) for found in self._disks))
+        rounds = len(self._disks)
+        inputs.sources["disk"] = f"probed before each of {rounds} rounds: one writer, {PROBE_SIZE} B + fdatasync, no etcd running"
+        reads = np.concatenate(self._reads[members])
+        inputs.client = {at: round(float(value)) for at, value in zip(QUANTILES, np.quantile(reads, QUANTILES), strict=True)}
+        inputs.sources["client"] = f"probed: {len(reads)} gets that touch nothing, by one client, less what etcd's goroutine costs"
         inputs.sources["peers"] = "one member: no network"
-        if self._members > 1:
+        if members > 1:
             pings = np.concatenate(self._pings)
             low = int(np.quantile(pings, 0.1))
             inputs.peer_rtt, inputs.peer_jitter = low, max(int(pings.mean()) - low, 0)
             inputs.sources["peers"] = f"probed: {len(pings)} round trips of a byte on loopback; rtt: p10, jitter: mean - p10"
-        inputs.sources["changed"] = ", ".join(f"{path}={value}" for path, value in changes.items())
-        inputs.sources["costs"] = "defaults" + (f" but {inputs.sources['changed']}" if changes else "") + ": sim/scenario/etcd.py"
         return inputs
 
 
@@ -150,44 +148,6 @@ def machine() -> dict[str, Any]:
 
 def _context() -> Any:
     return multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-
-
-def _probe(place: Path, members: int) -> list[dict[str, Any]]:
-    """The disk as that many processes see it that write at the same time."""
-    if members == 1:
-        return [probe(place, PROBE_SAMPLES, PROBE_SIZE, PROBE_SECONDS)]
-    context = _context()
-    together = context.Barrier(members)
-    pairs = [context.Pipe(duplex=False) for _ in range(members)]
-    children = [context.Process(target=_probe_together, args=(place, together, theirs)) for _, theirs in pairs]
-    try:
-        for child in children:
-            child.start()
-        found = []
-        for ours, theirs in pairs:
-            theirs.close()
-            try:
-                answer = ours.recv()
-            except EOFError:
-                raise InputError(f"{place}: a probe ended without an answer") from None
-            if isinstance(answer, InputError):
-                raise answer
-            found.append(answer)
-        return found
-    finally:
-        for child in children:
-            if child.is_alive():
-                child.kill()
-            child.join()
-
-
-def _probe_together(place: Path, together: Any, parent: Any) -> None:
-    _left_to_the_parent()
-    try:
-        together.wait(10)
-        parent.send(probe(place, PROBE_SAMPLES, PROBE_SIZE, PROBE_SECONDS))
-    except InputError as error:
-        parent.send(error)
 
 
 def _ping_pong() -> NDArray[np.int64]:

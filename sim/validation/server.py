@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -77,8 +77,8 @@ def version_of(etcd: Path) -> str:
 class Member:
     """One etcd process. name: of the member; folder: where its data and its log are."""
 
-    def __init__(self, name: str, folder: Path, client_port: int, peer_port: int):
-        self.name = name
+    def __init__(self, name: str, folder: Path, client_port: int, peer_port: int, flags: Sequence[str] = ()):
+        self.name, self._flags, self._suspended = name, flags, False
         self.data = folder / name
         self.log = folder / f"{name}.log"
         self.client_port, self.peer_port = client_port, peer_port
@@ -102,6 +102,7 @@ class Member:
                     f"--advertise-client-urls={client}", f"--listen-peer-urls={self.peer}",
                     f"--initial-advertise-peer-urls={self.peer}", f"--initial-cluster={cluster}", "--logger=zap",
                     "--log-level=warn", "--max-wals=0",  # all segments stay: they are counted
+                    *self._flags,
                 ],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, env=_environment(),
                 preexec_fn=_die_with_parent if sys.platform == "linux" else None,
@@ -135,6 +136,23 @@ class Member:
         return False
 
     @property
+    def endpoint(self) -> tuple[str, int]:
+        """Where its clients connect to."""
+        return "127.0.0.1", self.client_port
+
+    def suspend(self) -> None:
+        """Stop it where it stands (SIGSTOP)."""
+        if self.process is not None and self.process.poll() is None:
+            self._suspended = True
+            self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        if self.process is not None and self._suspended and self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+        self._suspended = False
+
+    @property
     def ended(self) -> bool:
         return self.process is not None and self.process.poll() is not None
 
@@ -159,6 +177,7 @@ class Member:
         process = self.process
         if process is None or process.poll() is not None:
             return
+        self.resume()
         for number, patience in ((signal.SIGTERM, _ENDS_WITHIN), (signal.SIGKILL, _ENDS_WITHIN)):
             with suppress(ProcessLookupError):
                 process.send_signal(number)
@@ -170,8 +189,8 @@ class Member:
 class Cluster:
     """A cluster of real members, in a folder of its own under `place`; a context manager that leaves nothing behind."""
 
-    def __init__(self, etcd: Path, count: int, place: Path, within: float = STARTS_WITHIN):
-        self._etcd, self._count, self._place, self._within = etcd, count, place, within
+    def __init__(self, etcd: Path, count: int, place: Path, within: float = STARTS_WITHIN, flags: Sequence[str] = ()):
+        self._etcd, self._count, self._place, self._within, self._flags = etcd, count, place, within, flags
         self.members: list[Member] = []
         self._folder: Path | None = None
 
@@ -197,7 +216,7 @@ class Cluster:
         self._folder = Path(tempfile.mkdtemp(prefix="etcdsim-validate-", dir=self._place))
         ports = free_ports(2 * self._count)
         names = [chr(ord("a") + number) for number in range(self._count)]
-        self.members = [Member(name, self._folder, ports.pop(), ports.pop()) for name in names]
+        self.members = [Member(name, self._folder, ports.pop(), ports.pop(), self._flags) for name in names]
         cluster = ",".join(f"{member.name}={member.peer}" for member in self.members)
         for member in self.members:
             member.start(self._etcd, cluster)

@@ -1,112 +1,31 @@
-"""etcd's client protocol by hand, as much of it as a load needs: protobuf messages, and unary gRPC calls over HTTP/2.
+"""Unary gRPC calls and watches over HTTP/2, by hand: as much of it as a load needs.
 
 A gRPC library in Python spends a core on some five thousand calls a second, which on a small machine is the server's core. Here
-a call is two frames whose header block is constant bytes, and many calls go out in one write. Responses are not decoded: a unary
-call that succeeded has sent a message before its trailers, one that failed has not.
+a call is two frames whose header block is constant bytes, and many calls go out in one write. Trailers that came before are not
+decoded again.
 
-Sources: RFC 9113 (frames, flow control), RFC 7541 (header blocks), grpc PROTOCOL-HTTP2, etcd api/etcdserverpb/rpc.proto.
+Sources: RFC 9113 (frames, flow control), RFC 7541 (header blocks), grpc PROTOCOL-HTTP2.
 """
 
 from __future__ import annotations
 
 import socket
 import struct
+import time
 from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
-# --- protobuf ---------------------------------------------------------------------------------------------------------------
-
-
-def varint(value: int) -> bytes:
-    """A non-negative integer, seven bits a byte, the lowest first."""
-    encoded = bytearray()
-    while value > 127:
-        encoded.append(value & 127 | 128)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
-
-
-def number(field: int, value: int) -> bytes:
-    """An integer field; left out where it is 0, as proto3 does."""
-    return varint(field << 3) + varint(value) if value else b""
-
-
-def text(field: int, value: bytes) -> bytes:
-    """A field of bytes, or of an encoded message."""
-    return varint(field << 3 | 2) + varint(len(value)) + value
-
-
-def put(key: bytes, value: bytes, lease: int = 0) -> bytes:
-    """PutRequest."""
-    return text(1, key) + text(2, value) + number(3, lease)
-
-
-def delete(key: bytes) -> bytes:
-    """DeleteRangeRequest of one key."""
-    return text(1, key)
-
-
-def read(key: bytes) -> bytes:
-    """RangeRequest of one key, serializable: answered from memory, without raft."""
-    return text(1, key) + number(7, 1)
-
-
-def compact(revision: int) -> bytes:
-    """CompactionRequest."""
-    return number(1, revision)
-
-
-def grant(ttl_seconds: int, lease: int) -> bytes:
-    """LeaseGrantRequest."""
-    return number(1, ttl_seconds) + number(2, lease)
-
-
-def revoke(lease: int) -> bytes:
-    """LeaseRevokeRequest."""
-    return number(1, lease)
-
-
-def revision_of(answer: bytes) -> int:
-    """The store's revision, from the header that every answer of the KV service begins with; 0 if it has none."""
-    header = _find(answer, 1)
-    found = _find(header, 3) if isinstance(header, bytes) else 0
-    return found if isinstance(found, int) else 0
-
-
-def _find(message: bytes, wanted: int) -> int | bytes:
-    """The first field of that number: an integer or bytes; 0 where there is none."""
-    at = 0
-    while at < len(message):
-        tag, at = _varint_at(message, at)
-        value, at = _varint_at(message, at)
-        found: int | bytes = value
-        if tag & 7 == 2:
-            found, at = message[at : at + value], at + value
-        if tag >> 3 == wanted:
-            return found
-    return 0
-
-
-def _varint_at(message: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = message[at]
-        value |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 128:
-            return value, at
-
-
-# --- gRPC -------------------------------------------------------------------------------------------------------------------
-
-PUT, RANGE, DELETE, COMPACT = (f"/etcdserverpb.KV/{method}" for method in ("Put", "Range", "DeleteRange", "Compact"))
-GRANT, REVOKE = (f"/etcdserverpb.Lease/{method}" for method in ("LeaseGrant", "LeaseRevoke"))
+from sim.validation import hpack
+from sim.validation.messages import WATCH
 
 _DATA, _HEADERS, _RESET, _SETTINGS, _PING, _GOAWAY, _WINDOW = 0, 1, 3, 4, 6, 7, 8
 _END_STREAM, _ACK, _END_HEADERS = 1, 1, 4
 _HEAD: Final = struct.Struct(">BHBBI")
 """A frame's head: length (1 + 2 bytes), type, flags, stream."""
+_INITIAL_WINDOW: Final = 4
+"""SETTINGS_INITIAL_WINDOW_SIZE."""
 _FRAME: Final = 16_384
 """Most that a frame may carry unless the peer allows more (SETTINGS_MAX_FRAME_SIZE)."""
 _FIRST_WINDOW: Final = 65_535
@@ -115,6 +34,15 @@ _LARGEST_WINDOW: Final = (1 << 31) - 1
 
 class Broken(Exception):
     """The connection ended, or the peer speaks something else."""
+
+
+Ended = tuple[int, str, bytes]
+"""A call that is over: its number, why it failed (empty: it did not), its answer."""
+_CODES: Final = (
+    "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE",
+    "DATA_LOSS", "UNAUTHENTICATED",
+)  # fmt: skip
 
 
 class Connection:
@@ -126,11 +54,14 @@ class Connection:
         self._authority = f"{host}:{port}".encode()
         self._blocks: dict[str, bytes] = {}
         self._stream = 1
-        self._window = _FIRST_WINDOW  # what the peer takes on this connection before it says more
-        self._waiting: deque[tuple[bytes, int]] = deque()  # encoded calls, and what each takes of the window
-        self._out: list[bytes] = []
+        self._window = self._first = _FIRST_WINDOW  # what the peer takes on this connection, and on a new call, before it says more
+        self._waiting: deque[_Half] = deque()
         self._rest = b""
+        self._taken = 0
         self._answers: dict[int, bytes] = {}
+        self._said: dict[bytes, str] = {}  # what trailers meant that came before
+        self.on_event: Callable[[bytes], None] | None = None
+        self._watches: set[int] = set()
         # No header table, so that the peer's header blocks are self-contained; and no flow control towards us.
         settings = struct.pack(">HIHI", 1, 0, 4, _LARGEST_WINDOW)
         self._out = [
@@ -141,6 +72,15 @@ class Connection:
 
     def call(self, method: str, message: bytes) -> int:
         """Queue a call; its number."""
+        return self._begin(method, message, _END_STREAM)
+
+    def watch(self, message: bytes) -> int:
+        """Queue a call that stays open; what comes back goes to `on_event` as it comes."""
+        stream = self._begin(WATCH, message, 0)
+        self._watches.add(stream)
+        return stream
+
+    def _begin(self, method: str, message: bytes, end: int) -> int:
         block = self._blocks.get(method)
         if block is None:
             block = self._blocks[method] = _header_block(method.encode(), self._authority)
@@ -148,36 +88,40 @@ class Connection:
         self._stream = stream + 2
         size = len(message) + 5
         prefixed = b"\0" + (size - 5).to_bytes(4, "big") + message
-        if size <= _FRAME:
-            data = _HEAD.pack(0, size, _DATA, _END_STREAM, stream) + prefixed
-        else:
-            parts = [prefixed[at : at + _FRAME] for at in range(0, size, _FRAME)]
-            data = b"".join(_frame(_DATA, _END_STREAM if part is parts[-1] else 0, stream, part) for part in parts)
-        encoded = _HEAD.pack(0, len(block), _HEADERS, _END_HEADERS, stream) + block + data
-        if size <= self._window and not self._waiting:
+        head = _HEAD.pack(0, len(block), _HEADERS, _END_HEADERS, stream) + block
+        if size <= _FRAME and size <= self._window and not self._waiting:
             self._window -= size
-            self._out.append(encoded)
+            self._out.append(head + _HEAD.pack(0, size, _DATA, end, stream) + prefixed)
         else:
-            self._waiting.append((encoded, size))
+            self._out.append(head)
+            self._waiting.append(_Half(stream, prefixed, self._first, end))
         return stream
 
     def flush(self) -> None:
-        """Send what is queued, as far as the peer's window allows."""
-        while self._waiting and self._waiting[0][1] <= self._window:
-            encoded, size = self._waiting.popleft()
+        """Send what is queued, as far as the peer's windows allow."""
+        while self._waiting:
+            half = self._waiting[0]
+            size = min(_FRAME, self._window, half.window, len(half.left))
+            if size <= 0:
+                break
+            part, half.left = half.left[:size], half.left[size:]
             self._window -= size
-            self._out.append(encoded)
+            half.window -= size
+            self._out.append(_frame(_DATA, 0 if half.left else half.end, half.stream, part))
+            if not half.left:
+                self._waiting.popleft()
         if self._out:
             self.socket.sendall(b"".join(self._out))
             self._out.clear()
 
-    def receive(self) -> list[tuple[int, bytes | None]]:
-        """Read once: calls that ended, each with its answer, or None if it failed. Raises Broken when the peer is gone."""
+    def receive(self) -> list[Ended]:
+        """Read once: calls that ended. Raises Broken when the peer is gone."""
         chunk = self.socket.recv(1 << 18)
         if not chunk:
             raise Broken("etcd closed the connection")
         data = self._rest + chunk if self._rest else chunk
-        answers, ended, at, end = self._answers, [], 0, len(data)
+        ended: list[Ended] = []
+        answers, at, end = self._answers, 0, len(data)
         while end - at >= 9:
             high, low, kind, flags, stream = _HEAD.unpack_from(data, at)
             begin = at + 9
@@ -185,34 +129,98 @@ class Connection:
             if after > end:
                 break
             if kind == _DATA:
-                answers[stream] = answers.get(stream, b"") + data[begin:after]
+                self._taken += after - begin
+                if stream in self._watches:
+                    if self.on_event is not None:
+                        self.on_event(data[begin:after])
+                else:
+                    answers[stream] = answers.get(stream, b"") + data[begin:after]
             elif kind == _HEADERS:
                 if flags & _END_STREAM:
-                    answer = answers.pop(stream, None)
-                    ended.append((stream, None if answer is None else answer[5:]))
+                    answer = answers.pop(stream, b"")
+                    block = data[begin:after]
+                    failed = self._said.get(block)
+                    if failed is None:
+                        failed = self._said[block] = _failure(block)
+                    ended.append((stream, failed, answer[5:]))
             else:
                 self._control(kind, flags, stream, data[begin:after], ended)
             at = after
         self._rest = data[at:]
+        if self._taken > _LARGEST_WINDOW // 2:
+            self._out.append(_frame(_WINDOW, 0, 0, struct.pack(">I", self._taken)))
+            self._taken = 0
         return ended
 
-    def _control(self, kind: int, flags: int, stream: int, payload: bytes, ended: list[tuple[int, bytes | None]]) -> None:
+    def ask(self, method: str, message: bytes = b"", within: float = 10.0) -> tuple[str, bytes]:
+        """One call and its answer, nothing else going on: why it failed (empty: it did not), and the message."""
+        limit = time.monotonic() + within
+        wanted = self.call(method, message)
+        while True:
+            self.flush()
+            left = limit - time.monotonic()
+            if left <= 0:
+                return "no answer", b""
+            self.socket.settimeout(left)
+            try:
+                ended = self.receive()
+            except TimeoutError:
+                return "no answer", b""
+            for stream, failed, answer in ended:
+                if stream == wanted:
+                    return failed, answer
+
+    def forget(self, stream: int) -> None:
+        """Nobody waits for this call any more."""
+        self._answers.pop(stream, None)
+
+    def _control(self, kind: int, flags: int, stream: int, payload: bytes, ended: list[Ended]) -> None:
         if kind == _WINDOW:
+            more = int.from_bytes(payload, "big")
             if stream == 0:
-                self._window += int.from_bytes(payload, "big")
+                self._window += more
+            for half in self._waiting:
+                half.window += more if half.stream == stream else 0
         elif kind == _SETTINGS and not flags & _ACK:
+            for name, value in struct.iter_unpack(">HI", payload):
+                if name == _INITIAL_WINDOW:
+                    for half in self._waiting:
+                        half.window += value - self._first
+                    self._first = value
             self._out.append(_frame(_SETTINGS, _ACK, 0, b""))
         elif kind == _PING and not flags & _ACK:
             self._out.append(_frame(_PING, _ACK, 0, payload))
         elif kind == _RESET:
             self._answers.pop(stream, None)
-            ended.append((stream, None))
+            ended.append((stream, "RST_STREAM", b""))
         elif kind == _GOAWAY:
             raise Broken("etcd ends the connection")
 
     def close(self) -> None:
         """Hang up."""
         self.socket.close()
+
+
+@dataclass(slots=True)
+class _Half:
+    """A message that is not through the peer's windows yet. window: what it takes of this call; end: the last frame's flag."""
+
+    stream: int
+    left: bytes
+    window: int
+    end: int
+
+
+def _failure(block: bytes) -> str:
+    """What trailers say went wrong; empty if nothing did."""
+    try:
+        code, message = hpack.status(block)
+    except (IndexError, ValueError):
+        raise Broken("etcd answers with headers that cannot be read") from None
+    if not code:
+        return ""
+    name = _CODES[code] if code < len(_CODES) else str(code)
+    return f"{name}: {message}" if message else name
 
 
 def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:

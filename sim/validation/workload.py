@@ -1,100 +1,146 @@
 """What is sent to etcd: the one description that the real run and the simulated one read.
 
-A closed loop has `clients` that each wait for their answer before the next request; an open one sends at times drawn beforehand,
-the same on both sides. A client repeats the requests of its `op`:
-
-    put_new     put a key that never existed
-    put_over    put one of `key_space` keys, drawn evenly
-    put_delete  put a key that never existed, delete it
-    lease       grant a lease, put a new key under it, revoke it
+`Requests` is the sequence of a load: which kind comes next, and for which key. Both sides draw from it in the order of sending,
+so the n-th request is the same on both. A key is a family and a number: `new` ones are put once, the others again and again.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final, Literal
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
+from pydantic import ValidationError
+
+from sim import data
 from sim.errors import InputError, nearest
-from sim.units import SECOND, Bytes, Nanoseconds
+from sim.scenario.device import is_path
+from sim.scenario.files import load
+from sim.scenario.load_test import LoadTest
+from sim.scenario.quantities import read_name
+from sim.scenario.refusal import problems_of, refusal
+from sim.scenario.yaml12 import read_file
+from sim.units import SECOND, Nanoseconds
 
-Op = Literal["put_new", "put_over", "put_delete", "lease", "read"]
-"""`read` (a serializable get of a key that does not exist) is no workload: it measures what a request costs without any write."""
-LEASE_TTL: Final = 3_600
-_FIRST_LEASE: Final = 1 << 62
-
-
-@dataclass(frozen=True, slots=True)
-class Workload:
-    """One load. clients: of a closed loop, or 0; rate: requests per second of an open one, or 0; compact_every: seconds, or 0."""
-
-    name: str
-    op: Op = "put_new"
-    clients: int = 0
-    rate: float = 0
-    key_bytes: Bytes = 32
-    value_bytes: Bytes = 1024
-    key_space: int = 0
-    compact_every: float = 0
-
-    @property
-    def connections(self) -> int:
-        """TCP connections that the clients share: enough that none of them waits for HTTP/2's first window of 64 KiB."""
-        in_flight = self.clients or 64
-        return max(1, min(8, in_flight // 8, 1 + in_flight * self.value_bytes // 32_768))
-
-    @property
-    def about(self) -> str:
-        """The load in a few words."""
-        who = f"{self.rate:g} requests/s" if self.rate else "1 client" if self.clients == 1 else f"{self.clients} clients"
-        what = {
-            "put_new": "put new keys", "put_over": f"overwrite {self.key_space} keys", "put_delete": "put a key, delete it",
-            "lease": "grant, put, revoke", "read": "read nothing",
-        }[self.op]  # fmt: skip
-        compacted = f", compaction every {self.compact_every:g} s" if self.compact_every else ""
-        return f"{who}: {what}, {self.value_bytes} B{compacted}"
-
-    def key(self, number: int) -> bytes:
-        """The key of that number; all are equally long."""
-        return b"/validate/%0*d" % (self.key_bytes - 10, number)
-
-    def lease(self, number: int) -> int:
-        """The id of that lease: all are 9 bytes as a varint, like the random ones of a client that names none."""
-        return _FIRST_LEASE + number
-
-    def arrivals(self, seconds: float, seed: int) -> list[Nanoseconds]:
-        """When an open loop sends: a Poisson process; nanoseconds after the start."""
-        draw, times, at = random.Random(seed), [], 0.0
-        while (at := at + draw.expovariate(self.rate)) < seconds:
-            times.append(round(at * SECOND))
-        return times
-
-    def overwritten(self, seed: int) -> Iterator[int]:
-        """Numbers of the keys that `put_over` writes, in the order of sending."""
-        draw = random.Random(seed)
-        while True:
-            yield draw.randrange(self.key_space)
+PREFIX, AFTER_PREFIX = b"/lab/", b"/lab0"
+"""All keys of a load, but those of its leases."""
+LEASED, AFTER_LEASED = b"/lease/", b"/lease0"
+FIRST_LEASE: Final = 10**6
+AT_ONCE: Final = 64
+"""So many grants, then so many puts, at a time."""
+PRELOADED_AT_ONCE: Final = 100
+SUITES: Final = ("quick", "full")
+_SHORT: Final = 6
+"""Bytes of a key before its number."""
 
 
-WORKLOADS: Final = (
-    Workload("c1-1k", clients=1),
-    Workload("c8-1k", clients=8),
-    Workload("c64-1k", clients=64),
-    Workload("c256-256b", clients=256, value_bytes=256),
-    Workload("c8-8k", clients=8, value_bytes=8192),
-    Workload("r500-1k", rate=500),
-    Workload("r2000-512b", rate=2000, value_bytes=512),
-    Workload("over-compact", "put_over", rate=1000, value_bytes=512, key_space=1000, compact_every=3),
-    Workload("put-delete", "put_delete", clients=8, value_bytes=512),
-    Workload("lease", "lease", clients=8, value_bytes=256),
-)
+class Request(NamedTuple):
+    """kind: as in `mix`; key: its number; new: of the family that is written once."""
+
+    kind: str
+    key: int
+    new: bool
 
 
-def choose(names: Sequence[str]) -> list[Workload]:
-    """The workloads of these names, all of them where none is given. Raises InputError."""
-    known = {workload.name: workload for workload in WORKLOADS}
-    for name in names:
-        if name not in known:
-            raise InputError(f'"{name}" is not a workload{nearest(name, known) or "; one of " + ", ".join(known)}')
-    return [known[name] for name in known if name in names] if names else list(WORKLOADS)
+class Requests(Iterator[Request]):
+    """The sequence of one of `of` generators."""
+
+    def __init__(self, load: LoadTest, seed: int, index: int = 0, of: int = 1):
+        self._draw = random.Random(seed * 1000 + index).random
+        shares = load.shares
+        self._kinds, self._bounds, total = list(shares), [], 0.0
+        for share in shares.values():
+            total += share
+            self._bounds.append(total)
+        self._keeps = "put_new" in shares and "delete" in shares
+        self._new: deque[int] = deque()
+        self._next, self._of, self._space = index, of, load.key_space
+
+    def __next__(self) -> Request:
+        kinds = self._kinds
+        kind = kinds[0]
+        if len(kinds) > 1:
+            kind = kinds[min(bisect_right(self._bounds, self._draw() * self._bounds[-1]), len(kinds) - 1)]
+        if kind == "put_new":
+            number = self._next
+            self._next += self._of
+            if self._keeps:
+                self._new.append(number)
+            return Request(kind, number, True)
+        if kind == "delete" and self._new:
+            return Request(kind, self._new.popleft(), True)
+        if kind == "list":
+            return Request(kind, 0, False)
+        return Request(kind, int(self._draw() * self._space), False)
+
+
+def new_key(load: LoadTest, number: int) -> bytes:
+    """A key that is put once."""
+    return b"/lab/n%0*d" % (load.key_bytes - _SHORT, number)
+
+
+def old_key(load: LoadTest, number: int) -> bytes:
+    """One of the `key_space` keys."""
+    return b"/lab/k%0*d" % (load.key_bytes - _SHORT, number)
+
+
+def leased_key(number: int) -> bytes:
+    """The key put under a lease; lease and key count from 1."""
+    return LEASED + b"%08d" % number
+
+
+def arrivals(load: LoadTest, seed: int, index: int = 0, of: int = 1) -> list[Nanoseconds]:
+    """When one of `of` generators of an open loop sends: a Poisson process; nanoseconds after the start."""
+    if load.rate is None:
+        return []
+    draw, times, at = random.Random(f"{seed} {index} arrivals"), [], 0.0
+    while (at := at + draw.expovariate(load.rate / of)) < load.seconds:
+        times.append(round(at * SECOND))
+    return times
+
+
+def suite(name: str) -> dict[str, LoadTest]:
+    """The loads of a suite that comes with the package: `probe`, `quick` or `full`."""
+    return _section(read_file(data.folder("validation") / f"{name}.yaml", name)["validate"], name)
+
+
+def read_loads(called: str) -> dict[str, LoadTest]:
+    """Loads by name: a file with one, a file or scenario with a `validate` section, or one of a suite by its name.
+
+    Raises InputError.
+    """
+    if not is_path(called):
+        known = {name: load for suite_name in SUITES for name, load in suite(suite_name).items()}
+        if called not in known:
+            raise InputError(f'"{called}" is not a workload of a suite{nearest(called, known) or ""}, or a path to a file')
+        return {called: known[called]}
+    path = Path(called).expanduser()
+    raw = read_file(path, called)
+    if "validate" not in raw:
+        found = _one(raw, path.stem, called)
+        return {found.name: found}
+    if set(raw) <= {"about", "validate"}:
+        return _section(raw["validate"], called)
+    scenario = load(called)
+    return {name: one if one.name else one.model_copy(update={"name": name}) for name, one in scenario.validation.items()}
+
+
+def _section(section: Any, called: str) -> dict[str, LoadTest]:
+    if not isinstance(section, Mapping) or not section:
+        raise InputError(f"{called}: validate: is not a mapping of names to loads")
+    return {str(name): _one(raw, str(name), f"{called}: validate.{name}") for name, raw in section.items()}
+
+
+def _one(raw: Any, name: str, called: str) -> LoadTest:
+    try:
+        read_name(name)
+        found = LoadTest.model_validate(raw)
+        read_name(found.name or name)
+    except ValidationError as error:
+        raise refusal(problems_of(error), f"{called}: ") from None
+    except Exception as error:
+        raise InputError(f"{called}: name: {error}") from None
+    return found if found.name else found.model_copy(update={"name": name})

@@ -3,42 +3,50 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from sim.scenario.device import DeviceProfile
-from sim.validation.compare import ORDER, Row, middle_round, noise, relative, rows, summary
+from sim.scenario.load_test import LoadTest
+from sim.validation.compare import ORDER, Row, doubt, goal, middle_round, noise, relative, rows, summary
 from sim.validation.inputs import Inputs
-from sim.validation.measure import Load, Measured
+from sim.validation.measure import Measured
 from sim.validation.predict import Predicted, predict
+from sim.validation.records import Records
 from sim.validation.scrape import Buckets
-from sim.validation.workload import Workload
 
 MS_BOUNDS = tuple(0.001 * 2**n for n in range(14))
 
 
-def inputs(members: int = 1) -> Inputs:
-    found = Inputs([DeviceProfile.model_validate({"fdatasync": "200us"})] * members, {0: 40_000, 1: 40_000}, 50_000, 5_000)
-    found.sources = dict.fromkeys(("disk", "client", "peers", "costs", "changed"), "a test")
+def inputs() -> Inputs:
+    found = Inputs(DeviceProfile.model_validate({"fdatasync": "200us"}), {0: 100_000, 1: 100_000}, 50_000, 5_000, cores=2)
+    found.sources = dict.fromkeys(("disk", "client", "peers", "fitted"), "a test")
     return found
 
 
-def measured(requests: int, rate: float, workload: Workload, **figures: float | None) -> Measured:
+def a_load(**fields: Any) -> LoadTest:
+    own = {"name": "small", "clients": 2, "value_bytes": 100, "seconds": 1, "warmup_seconds": 0.2}
+    return LoadTest.model_validate({**own, **fields})
+
+
+def measured(requests: int, rate: float, load: LoadTest, **figures: float | None) -> Measured:
     """A round with so many requests of 1 ms."""
-    load = Load(np.full(requests, 10**6), requests, requests, 0, 0, 0, 0.1)
+    code = np.zeros(requests, np.int16)
+    records = Records(np.arange(requests) * 10**6, np.full(requests, 10**6), np.zeros(requests, np.int8), code)
     buckets = Buckets(MS_BOUNDS, (float(requests), *[0.0] * 14), requests * 0.0005)
     return Measured(
-        workload, load, {"etcd.requests_per_second": rate, "etcd.wal_bytes_written": 1000.0 * requests, **figures},
+        load, records, {"etcd.requests_per_second": rate, "etcd.wal_bytes_written": 1000.0 * requests, **figures},
         dict.fromkeys(("etcd.wal_fsync_seconds", "etcd.backend_commit_seconds", "etcd.apply_execution_seconds"), buckets),
-        {"leader": 0.5, "etcd": 0.5, "generator": 0.1, "others": 0.0}, [], ("before", "after"),
+        {"leader": 0.5, "etcd": 0.5, "generator": 0.1, "load": 0.1, "others": 0.0}, scrapes=("before", "after"),
     )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def small() -> tuple[Workload, Predicted]:
-    workload = Workload("small", clients=2, value_bytes=100)
-    return workload, predict("3.5.1", workload, inputs(), 1.0, 1, 500, {})
+def small() -> tuple[LoadTest, Predicted]:
+    load = a_load()
+    return load, predict("3.5.1", load, inputs(), 1, 500, {})
 
 
 def test_errors_are_relative_to_the_measurement() -> None:
@@ -58,15 +66,14 @@ def test_noise_is_the_spread_of_the_rounds() -> None:
 
 
 def test_the_median_round_decides_how_much_is_simulated() -> None:
-    workload = Workload("small", clients=2)
-    rounds = [measured(requests, 1.0, workload) for requests in (300, 100, 200)]
-    assert middle_round(rounds).load.requests == 200
-    assert middle_round(rounds[:2]).load.requests == 100
+    rounds = [measured(requests, 1.0, a_load()) for requests in (300, 100, 200)]
+    assert len(middle_round(rounds).records) == 200
+    assert len(middle_round(rounds[:2]).records) == 100
 
 
-def test_rows_compare_totals_of_that_round_and_medians_of_rates(small: tuple[Workload, Predicted]) -> None:
-    workload, predicted = small
-    rounds = [measured(n, rate, workload) for n, rate in ((400, 90), (500, 100), (700, 120))]
+def test_rows_compare_totals_of_that_round_and_medians_of_rates(small: tuple[LoadTest, Predicted]) -> None:
+    load, predicted = small
+    rounds = [measured(n, rate, load) for n, rate in ((400, 90), (500, 100), (700, 120))]
     found = {row.figure: row for row in rows(rounds, predicted)}
     rate, total = found["etcd.requests_per_second"], found["etcd.wal_bytes_written"]
     assert (rate.measured, rate.noise) == (100, pytest.approx(0.3))
@@ -74,23 +81,60 @@ def test_rows_compare_totals_of_that_round_and_medians_of_rates(small: tuple[Wor
     assert total.predicted == predicted.figures["etcd.wal_bytes_written"]
     assert list(found) == [figure for figure in ORDER if figure in found]
     assert "etcd.compaction_seconds.mean" not in found  # nothing was measured of it
+    assert all(row.held_out for row in found.values())
+    assert not any(row.counts for row in rows(rounds, predicted, held_out=False))
 
 
-def test_keys_on_their_way_are_no_row() -> None:
-    workload = Workload("gone", "put_delete", clients=2)
-    predicted = predict("3.5.1", workload, inputs(), 0.2, 1, 50, {})
-    found = [row.figure for row in rows([measured(50, 1, workload, **{"etcd.keys_live": 3})], predicted)]
-    assert "etcd.keys_live" not in found
-    assert "etcd.wal_bytes_written" in found
+def test_a_mix_has_rows_of_each_kind() -> None:
+    load = a_load(op="mix", mix={"put_new": 1, "get": 1})
+    found = rows([measured(50, 1, load, **{"etcd.request_seconds.get.p50": 0.001})], predict("3.5.1", load, inputs(), 1, 50, {}))
+    row = next(row for row in found if row.figure == "etcd.request_seconds.get.p50")
+    assert row.measured == 0.001
+    assert row.predicted is not None
 
 
-def test_the_summary_has_sizes_of_errors() -> None:
-    row = Row("a", "etcd.wal_fsyncs", 1, 1, -0.3, None)
-    found = summary([row, replace(row, workload="b", error=0.1), replace(row, workload="c", error=0.2), replace(row, error=None)])
-    assert found == {"etcd.wal_fsyncs": {"median_error": 0.2, "worst_error": 0.3}}
+def test_rows_that_cannot_be_judged_say_why() -> None:
+    load = a_load()
+    busy = measured(10, 1, load)
+    busy.shares["generator"] = 0.61
+    assert doubt("etcd.request_seconds.p99", [measured(10, 1, load), busy]).startswith("the generator used 61% of a core")
+    assert doubt("etcd.wal_bytes_written", [busy]) == ""
+    changed = measured(10, 1, load, **{"etcd.leader_changes": 1.0})
+    assert doubt("etcd.wal_fsync_seconds.p99", [changed]).startswith("the lead changed")
+    assert doubt("etcd.request_seconds.p99", [changed]) == ""
+    failed = measured(10, 1, load)
+    failed.records.code[3] = 1
+    failed.records.codes.append("UNAVAILABLE")
+    assert doubt("etcd.revision", [failed]).startswith("requests failed")
+    assert doubt("etcd.requests_per_second", [failed]) == ""
 
 
-def test_a_row_has_the_six_keys() -> None:
+def test_goals_follow_the_load_and_the_noise() -> None:
+    assert goal("etcd.db_bytes_in_use", a_load(), None) == 0.02
+    assert goal("etcd.db_bytes_in_use", a_load(compact_every_seconds=1), None) == 0.05
+    assert goal("etcd.request_seconds.p99", a_load(), 0.1) == 0.3
+    assert goal("etcd.request_seconds.p99", a_load(), 0.4) == 0.8
+    assert goal("etcd.requests_per_second", a_load(), 0.4) == 0.1
+    assert goal("etcd.wal_fsyncs", a_load(), 0.4) is None
+
+
+def test_the_summary_has_sizes_of_errors_of_what_was_held_out() -> None:
+    row = Row("a", "etcd.requests_per_second", 1, 1, -0.3, None, goal=0.1)
+    others = replace(row, workload="b", error=0.05), replace(row, workload="c", error=0.08)
+    apart = replace(row, error=None), replace(row, error=9, held_out=False), replace(row, error=9, doubt="busy")
+    assert summary([row, *others, *apart]) == {
+        "etcd.requests_per_second": {
+            "median_error": 0.08, "worst_error": 0.3, "worst_at": "a", "loads": 3, "goal": 0.1, "met": True,
+        }
+    }  # fmt: skip
+    assert not summary([row, replace(row, workload="b")])["etcd.requests_per_second"]["met"]
+    exact = Row("a", "etcd.revision", 1, 1, 0.0, None, goal=0.0)
+    assert summary([exact])["etcd.revision"]["met"]
+    assert not summary([replace(exact, error=1e-6)])["etcd.revision"]["met"]
+
+
+def test_a_row_has_its_keys() -> None:
     assert Row("a", "etcd.wal_fsyncs", 1 / 3, None, None, 0.0).plain() == {
         "workload": "a", "figure": "etcd.wal_fsyncs", "predicted": 0.333333333, "measured": None, "error": None, "noise": 0.0,
+        "held_out": True, "goal": None, "counts": False, "doubt": "",
     }  # fmt: skip

@@ -1,1 +1,0 @@
-"""Defences under study: what refuses a request before it does harm. Plain state machines."""
