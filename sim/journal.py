@@ -35,10 +35,11 @@ class Samples:
 class Journal:
     """Rows (time, value, ...) with rising times. Writers append to `times` and each of `columns`; `take` removes what is due."""
 
-    __slots__ = ("_last", "columns", "times")
+    __slots__ = ("_last", "_taps", "columns", "times")
 
     def __init__(self, columns: int = 1):
         self._last = [0] * columns
+        self._taps: list[Tap] = []
         self.times: array[Nanoseconds] = array("q")
         self.columns: tuple[array[int], ...] = tuple(array("q") for _ in range(columns))
 
@@ -50,7 +51,15 @@ class Journal:
         rows = [np.array(column[:end], dtype=np.int64) for column in (self.times, *self.columns)]
         for column in (self.times, *self.columns):
             del column[:end]
+        for tap in self._taps:
+            tap.keep(rows)
         return rows
+
+    def tap(self) -> Tap:
+        """A second reader, who misses nothing that `take` removes."""
+        tap = Tap(self)
+        self._taps.append(tap)
+        return tap
 
     def ahead(self, now: Nanoseconds) -> int:
         """Number of rows whose time has not come."""
@@ -60,3 +69,31 @@ class Journal:
         """The newest value of a column at `now`; 0 before the first row."""
         index = bisect_right(self.times, now)
         return self.columns[column][index - 1] if index else self._last[column]
+
+
+class Tap:
+    """A second reader of a journal: each row once, when its time has come, whoever else takes it meanwhile."""
+
+    __slots__ = ("_journal", "_kept", "_seen")
+
+    def __init__(self, journal: Journal):
+        self._journal = journal
+        self._kept: list[list[NDArray[np.int64]]] = []
+        self._seen = 0  # rows at the head of the journal that were read already
+
+    def keep(self, rows: list[NDArray[np.int64]]) -> None:
+        """These rows leave the journal."""
+        count = len(rows[0])
+        if count > self._seen:
+            self._kept.append([column[self._seen :] for column in rows])
+        self._seen = max(0, self._seen - count)
+
+    def read(self, now: Nanoseconds) -> list[NDArray[np.int64]]:
+        """Rows with a time up to `now` that were not read yet: one array a column, the times first."""
+        journal = self._journal
+        columns = (journal.times, *journal.columns)
+        end = bisect_right(journal.times, now)
+        fresh = [np.array(column[self._seen : end], dtype=np.int64) for column in columns]
+        self._seen = max(self._seen, end)
+        kept, self._kept = [*self._kept, fresh], []
+        return [np.concatenate([rows[index] for rows in kept]) for index in range(len(columns))]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from sim.result import Run, Runs
 from sim.scenario import Scenario
 from sim.summary import summarise
 from sim.units import Nanoseconds
+from sim.workers import begin_worker
 
 _PROGRESS_EVERY: Final = 0.2
 
@@ -45,7 +45,7 @@ def run_variant(
     chosen = scenario if variant == "default" and variant not in scenario.variants else scenario.variant(variant)
     until = chosen.horizon if horizon is None else horizon
     began = time.perf_counter()
-    world = build(chosen, seed)
+    world = build(chosen, seed, until)
     recorder = Recorder(world, until)
     report = None
     if progress is not None:
@@ -140,7 +140,7 @@ def _simulate(
     parent: connection.Connection, scenario: Scenario, name: str, seed: int, horizon: Nanoseconds | None, reports: bool
 ) -> None:
     """In the child: simulate a variant, and send how far it is, then its run or what went wrong."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    begin_worker()
     try:
         parent.send(run_variant(scenario, name, seed=seed, horizon=horizon, progress=parent.send if reports else None))
     except BrokenPipeError:

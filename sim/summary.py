@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sim.assembly import World
 from sim.metrics.histogram import Histogram
 from sim.metrics.recorder import Recorder
+from sim.processes.reconcilers import WriteTally
 from sim.result import Distribution, Run, upper_seconds
-from sim.units import HOUR, MINUTE, SECOND, seconds
+from sim.units import HOUR, MINUTE, SECOND, Nanoseconds, seconds
 
-_WRITES: Final = ("requests", "succeeded", "unchanged", "conflicts", "failed", "given_up", "lost_updates")
+_WRITES: Final = (
+    "requests", "succeeded", "unchanged", "changed", "conflicts", "failed", "given_up", "lost_updates", "transactions",
+)  # fmt: skip
 _EVENTS: Final = ("recorded", "dropped", "skipped", "created", "patched")
+_STORMS: Final = ("offered", "accepted", "refused", "no_space", "timeouts", "resent", "given_up")
 _QUARTERS: Final = 4
 _FURTHEST: Final = 1000
 """What would take so many times as long as was seen is no growth."""
@@ -96,10 +102,16 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
         "leader_election.two_leaders_seconds": seconds(sum(led.with_two for led in world.leaderships)),
         "controller.workers_busy.max": max((c.tally.busy_max for c in world.controllers), default=0),
         "cache.zero_value_keys": sum(c.cache.zero_values for c in world.controllers),
+        "informer.keys": sum(part.keys for part in world.informers),
+        "informer.degenerate_keys": sum(part.degenerate_keys for part in world.informers),
+        "informer.degenerate_keys.max": float(series["informer.degenerate_keys"].max()),
+        "informer.objects_lost": sum(part.objects_lost for part in world.informers),
+        "informer.collisions": sum(part.collisions for part in world.informers),
         "cache.zero_values_seen": sum(c.zero_values_seen for c in world.controllers),
     }
     tallies = [*(c.writes for c in world.controllers), *world.writes.values()]
     metrics |= {f"writes.{figure}": sum(getattr(tally, figure) for tally in tallies) for figure in _WRITES}
+    metrics["writes.transactions_per_change"] = _per_change(tallies)
     recorders = [recorder for c in world.controllers for recorder in c.recorders]
     metrics |= {f"events.{figure}": sum(getattr(recorder, figure) for recorder in recorders) for figure in _EVENTS}
     metrics["etcd.seconds_to_quota"], quota_status = _seconds_to_quota(recorder, series)
@@ -120,6 +132,7 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
         metrics[f"controllers.{name}.zero_value_keys"] = sum(c.cache.zero_values for c in own)
         for figure in _WRITES:
             metrics[f"controllers.{name}.writes.{figure}"] = sum(getattr(c.writes, figure) for c in own)
+        metrics[f"controllers.{name}.writes.transactions_per_change"] = _per_change([c.writes for c in own])
         mine = [recorder for c in own for recorder in c.recorders]
         if mine:
             for figure in _EVENTS:
@@ -127,6 +140,9 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
     for name, tally in world.writes.items():
         for figure in _WRITES:
             metrics[f"workloads.{name}.writes.{figure}"] = getattr(tally, figure)
+        metrics[f"workloads.{name}.writes.transactions_per_change"] = _per_change([tally])
+    metrics |= _fleets(recorder)
+    metrics |= guard_figures(world, horizon)
     p99 = distributions["etcd.apply_seconds"].quantile(0.99)
     shares, kinds = backend.tail.shares(round((p99 or 0.0) * SECOND))
     for kind, share in kinds.items():
@@ -155,6 +171,44 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
         variant, seed, seconds(horizon), metrics, {"etcd.seconds_to_quota": quota_status}, writers, incidents, series,
         distributions, windows, wall_seconds,
     )  # fmt: skip
+
+
+def _per_change(tallies: list[WriteTally]) -> float | None:
+    """Transactions for each write that changed something and undid nobody's; None where there was none."""
+    changes = sum(tally.changed for tally in tallies)
+    return sum(tally.transactions for tally in tallies) / changes if changes else None
+
+
+def _fleets(recorder: Recorder) -> dict[str, float | None]:
+    """What fleets of the scenario's workloads have done; keys are counted one by one in the index."""
+    world = recorder.world
+    fleets = world.fleets
+    found: dict[str, float | None] = {}
+    listed = Counter(state.creator for state in world.backend.mvcc.named.values() if state.version) if fleets.names else Counter()
+    for name in fleets.names:
+        found[f"workloads.{name}.fleet.keys_listed"] = listed[world.writers.index(name)]
+    for name, rotation in fleets.rotations.items():
+        found[f"workloads.{name}.fleet.certificates"] = rotation.issued
+    for name, edges in fleets.edges.items():
+        found[f"workloads.{name}.fleet.measurements"] = sum(edge.measured for edge in edges)
+    return found
+def guard_figures(world: World, horizon: Nanoseconds) -> dict[str, float | None]:
+    """What storms offered, and what guards did."""
+    storms = world.storms.values()
+    metrics: dict[str, float | None] = {f"storm.{figure}": sum(getattr(s, figure) for s in storms) for figure in _STORMS}
+    for name, storm in world.storms.items():
+        metrics |= {f"workloads.{name}.storm.{figure}": getattr(storm, figure) for figure in _STORMS}
+    for name, limiter in world.limiters.items():
+        metrics[f"guards.{name}.admitted"] = limiter.admitted
+        metrics[f"guards.{name}.refused"] = limiter.refused
+        metrics[f"guards.{name}.not_limited"] = limiter.passed
+        metrics[f"guards.{name}.rate_per_second.mean"] = limiter.mean_rate(horizon)
+        metrics[f"guards.{name}.rate_per_second.max"] = limiter.most
+        metrics[f"guards.{name}.least_rate_per_second"] = limiter.least
+        metrics[f"guards.{name}.rate_changes"] = limiter.changes
+        metrics[f"guards.{name}.rate_reversals"] = limiter.reversals
+        metrics[f"guards.{name}.fsync_cuts"] = limiter.cuts
+    return metrics
 
 
 def _seconds_to_quota(recorder: Recorder, series: pd.DataFrame) -> tuple[float | None, str]:

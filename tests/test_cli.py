@@ -293,21 +293,23 @@ def test_ctrl_c_says_what_was_kept(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_real_run_ends_at_once(how: signal.Signals, tmp_path: Path) -> None:
+    """Its workers, too, even where it is killed: they hold the pipes that are read to their end here."""
     arguments = ["run", "zero-value-leak", "--horizon", "20d", "-o", str(tmp_path / "x")]
     process = subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         time.sleep(3)
         assert process.poll() is None, process.stderr and process.stderr.read()
-        began = time.monotonic()
         process.send_signal(how)
-        out, err = process.communicate(timeout=10)
-        assert time.monotonic() - began < 8  # a second on an idle machine; this one may be busy
+        out, err = process.communicate(timeout=120)  # the run itself would take half an hour
     finally:
         process.kill()
-    assert (process.returncode, out) == (130, "")
-    assert re.fullmatch(r"etcdsim: interrupted( .*; nothing was kept)?\n", err)  # on a busy machine it has not begun yet
+    if how is signal.SIGKILL:
+        assert (process.returncode, out, err) == (-signal.SIGKILL, "", "")
+    else:
+        assert (process.returncode, out) == (130, "")
+        assert re.fullmatch(r"etcdsim: interrupted( .*; nothing was kept)?\n", err)  # on a busy machine it has not begun yet
     assert list(tmp_path.iterdir()) == []
 
 

@@ -11,11 +11,15 @@ from sim.apiserver.server import ApiServer
 from sim.assembly.apiservers import ApiServers
 from sim.assembly.cluster import Cluster
 from sim.assembly.controllers import Controllers
+from sim.assembly.faults import Calendars
+from sim.assembly.fleets import Fleets
 from sim.assembly.ground import Ground, table
+from sim.assembly.guards import limiters
 from sim.assembly.workloads import Workloads
 from sim.etcd.backend import Backend
 from sim.etcd.follower import Follower
 from sim.etcd.request import Shape
+from sim.guards.write_limiter import WriteLimiter
 from sim.journal import Samples
 from sim.processes.events import Clock
 from sim.processes.gateway import Gateway, Latencies
@@ -23,11 +27,12 @@ from sim.processes.leader import Leader
 from sim.processes.manager import Leadership, Manager
 from sim.processes.reconcilers import WriteTally
 from sim.processes.rest_client import RestClient
-from sim.processes.running import RunningController
+from sim.processes.running import InformerPart, RunningController
+from sim.processes.storm import StormTally
 from sim.processes.watch import WatchHub
 from sim.result import Incident
 from sim.scenario import Scenario
-from sim.units import seconds
+from sim.units import Nanoseconds
 
 
 @dataclass(slots=True)
@@ -48,10 +53,14 @@ class World:
     managers: list[Manager]
     leaderships: list[Leadership]
     writes: dict[str, WriteTally]
+    fleets: Fleets
     incidents: list[Incident]
     client_latencies: Samples
     list_durations: Samples
     shapes: dict[str, Shape]
+    informers: list[InformerPart]
+    storms: dict[str, StormTally]
+    limiters: dict[str, WriteLimiter]
 
     @property
     def servers(self) -> list[ApiServer]:
@@ -64,26 +73,26 @@ class World:
         return [gateway.latencies for gateway in self.gateways]
 
 
-def build(scenario: Scenario, seed: int) -> World:
-    """Assemble one variant of a scenario, ready to run from time 0."""
+def build(scenario: Scenario, seed: int, horizon: Nanoseconds | None = None) -> World:
+    """Assemble one variant of a scenario, ready to run from time 0. horizon: how far, nanoseconds; the scenario's where None."""
     ground = Ground(scenario, seed)
-    cluster = Cluster(ground)
-    servers = ApiServers(ground, cluster)
+    calendars = Calendars(ground, scenario.horizon if horizon is None else horizon)
+    cluster = Cluster(ground, calendars)
+    servers = ApiServers(ground, cluster, calendars)
     servers.background()
     cluster.compact_itself()
     workloads = Workloads(ground, cluster, servers)
     workloads.begin()
     controllers = Controllers(ground, servers)
-    for name, fault in scenario.faults.items():
-        what = "freezes" if fault.kind == "disk_stall" else "does not listen"
-        whom = f"the disk of {fault.target}" if fault.kind == "disk_stall" else fault.target
-        ground.incident(fault.at, fault.kind, f"{name}: {whom} {what} for {seconds(fault.for_):g} s")
+    calendars.announce()
     cluster.backend.begin()
     return World(
         ground.env, scenario, ground.writers, cluster.leading, cluster.backend, cluster.leader, cluster.followers,
         servers.gateways, servers.hubs, controllers.running, servers.clients, controllers.managers, controllers.leaderships,
-        workloads.writes,
+        workloads.writes, workloads.fleets,
         ground.incidents, workloads.client_latencies, ground.list_durations, ground.shapes,
+        controllers.informers,
+        workloads.storms, limiters(cluster.door, scenario),
     )  # fmt: skip
 
 

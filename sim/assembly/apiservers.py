@@ -12,6 +12,7 @@ from sim.apiserver.objects import ObjectKey, Version
 from sim.apiserver.server import ApiServer
 from sim.apiserver.webhooks import Webhook
 from sim.assembly.cluster import Cluster
+from sim.assembly.faults import Calendars
 from sim.assembly.ground import Ground
 from sim.etcd.request import Shape
 from sim.processes import background
@@ -42,8 +43,8 @@ _LEVEL_FIELDS: Final = {"lendable": "lendable_percent", "borrowing_limit": "borr
 class ApiServers:
     """The API servers at work, each with its own watch cache, seats and leases. Clients are spread over them in turn."""
 
-    def __init__(self, ground: Ground, cluster: Cluster):
-        self.ground, self.cluster = ground, cluster
+    def __init__(self, ground: Ground, cluster: Cluster, calendars: Calendars):
+        self.ground, self.cluster, self._calendars = ground, cluster, calendars
         self.gateways: list[Gateway] = []
         self.hubs: list[WatchHub] = []
         """Their watch caches, in the same order."""
@@ -59,26 +60,22 @@ class ApiServers:
     def _server(self, name: str, group: str, server: declared.ApiServer) -> None:
         ground, cluster = self.ground, self.cluster
         to_client = server.rtt_to_clients // 2
-        faults = ground.scenario.faults.values()
         api_server = ApiServer(
             to_client, server.rtt_to_etcd // 2 + ground.scenario.etcd.costs.request,
             ground.delays(server.overhead, f"apiserver.{name}.overhead").draw,
             ground.draws(server.admission, f"apiserver.{name}.admission", 4096),
             per_object=server.per_object, webhooks=self._webhooks, request_timeout=server.request_timeout,
-            outages=sorted(
-                (fault.at, fault.at + fault.for_)
-                for fault in faults if fault.kind == "apiserver_outage" and fault.victim == group
-            ),
+            outages=self._calendars.outages(group),
         )  # fmt: skip
         lag = ground.delays(server.watch_lag, f"apiserver.{name}.watch", 256)
         hub = WatchHub(
-            ground.env, api_server, lag.draw, cluster.leader.read, ground.stream(f"apiserver.{name}.bookmarks", 64).uniform,
+            ground.env, api_server, lag.draw, cluster.door.read, ground.stream(f"apiserver.{name}.bookmarks", 64).uniform,
             server.watch_cache.window, lambda: cluster.backend.mvcc.revision,
         )  # fmt: skip
         self.hubs.append(hub)
         cluster.hubs.append(hub)
         gateway = Gateway(
-            ground.env, api_server, cluster.leader, cluster.truth, Latencies(to_client), self._lease_manager,
+            ground.env, api_server, cluster.door, cluster.truth, Latencies(to_client), self._lease_manager,
             _flow_control(server), hub.matching,
         )  # fmt: skip
         hub.attach(gateway.respond)

@@ -6,20 +6,24 @@ from collections.abc import Callable
 
 from sim.apiserver.objects import ABSENT, EventType, ObjectKey, Version
 from sim.apiserver.versions import Versions
+from sim.assembly.disks import Devices
+from sim.assembly.faults import Calendars
 from sim.assembly.ground import Ground
+from sim.assembly.guards import guarded
 from sim.etcd.backend import Backend, BackendCosts, BackendRules
 from sim.etcd.bbolt import Pages
 from sim.etcd.follower import Follower
 from sim.etcd.mvcc import Mvcc
 from sim.etcd.request import Op, Outcome, Shape
 from sim.hardware.cpu import Cpu
-from sim.hardware.disk import Disk, Stalls
+from sim.hardware.disk import Disk, SharedLog
 from sim.hardware.link import one_way
 from sim.processes import background
 from sim.processes.events import Call, Ghost
 from sim.processes.leader import Leader, LeaderRules
 from sim.processes.lone_leader import LoneLeader
 from sim.processes.watch import WatchHub
+from sim.scenario.links import path
 from sim.scenario.machines import Machine
 from sim.units import MINUTE, SECOND, Nanoseconds
 
@@ -31,9 +35,10 @@ PERIODIC_SAMPLES = 10
 class Cluster:
     """The members at work. truth: the versions that etcd holds; hubs: the API servers that watch."""
 
-    def __init__(self, ground: Ground):
+    def __init__(self, ground: Ground, calendars: Calendars):
         self.ground = ground
         self._cpus: dict[str, Cpu] = {}  # by machine
+        self._devices = Devices(ground, calendars)
         scenario, env = ground.scenario, ground.env
         etcd, costs = scenario.etcd, scenario.etcd.costs
         release = etcd.release
@@ -55,19 +60,22 @@ class Cluster:
             ),
             [*ground.shapes.values(), *self.client_shapes.values(), self.compact_shape], len(ground.writers),
         )  # fmt: skip
+        if isinstance(wal, SharedLog):
+            wal.catch_up = self.backend.advance
         self.followers: dict[str, Follower] = {}
         for name in following:
             disk, _ = self._disks(name)
-            self.followers[name] = Follower(self._link(f"{self.leading}-{name}"), self._link(f"{name}-{self.leading}"), disk)
+            self.followers[name] = Follower(self._link(self.leading, name), self._link(name, self.leading), disk)
         beside = not following and not _since(release, 21, 5)
         self.leader = (LoneLeader if beside else Leader)(
             env, wal, list(self.followers.values()), self.backend,
             LeaderRules(
                 etcd.quota, etcd.request_timeout, etcd.max_gap, costs.ready, costs.entry, costs.request, costs.request_per_kib,
-                etcd.segment_size, etcd.network.rtt, etcd.max_request,
+                etcd.segment_size, self._quorum_rtt(), etcd.max_request,
             ),
             len(ground.writers), self._applied, ground.incident, self._cpu(self.leading),
         )  # fmt: skip
+        self.door = guarded(ground, self.leader, self.backend, self.client_shapes)
         self.truth = Versions()
         self.hubs: list[WatchHub] = []
         self._lessor = background.Lessor(env, lambda: self.call("etcd"))
@@ -77,7 +85,7 @@ class Cluster:
 
     def call(self, writer: str) -> Call:
         """A re-usable call straight to etcd."""
-        return Call(self.ground.env, self.leader.propose, self.ground.writer(writer))
+        return Call(self.ground.env, self.door.propose, self.ground.writer(writer))
 
     def compact_itself(self) -> None:
         """etcd's own auto-compaction, where it is asked for."""
@@ -102,21 +110,18 @@ class Cluster:
 
     def _disks(self, name: str) -> tuple[Disk, Disk]:
         """A member's disk as its WAL and its backend see it."""
-        ground = self.ground
-        profile = ground.scenario.etcd.members[name].profile
-        faults = [fault for fault in ground.scenario.faults.values() if fault.kind == "disk_stall"]
-        wal_stalls = Stalls([(fault.at, fault.at + fault.for_) for fault in faults if fault.hits(name, "wal")])
-        backend_stalls = Stalls([(fault.at, fault.at + fault.for_) for fault in faults if fault.hits(name, "backend")])
-        backend_law = profile.backend_fdatasync or profile.fdatasync
-        wal = ground.delays(profile.fdatasync, f"etcd.{name}.wal")
-        backend = ground.delays(backend_law, f"etcd.{name}.backend")
-        bandwidth = float(profile.bandwidth)
-        return Disk(wal.draw, bandwidth, wal_stalls), Disk(backend.draw, bandwidth, backend_stalls)
+        return self._devices.files(name, leads=name == self.leading)
 
-    def _link(self, name: str) -> Callable[[], Nanoseconds]:
-        """Draws the time of one message on the link of that name, `from-to`."""
-        network = self.ground.scenario.etcd.network
-        return one_way(network.rtt, network.jitter, self.ground.stream(f"etcd.link.{name}"))
+    def _link(self, one: str, other: str) -> Callable[[], Nanoseconds]:
+        """Draws the time of one message from one member to the other."""
+        link = path(self.ground.scenario.etcd, one, other)
+        return one_way(link.rtt, link.jitter, self.ground.stream(f"etcd.link.{one}-{other}"), link.loss)
+
+    def _quorum_rtt(self) -> Nanoseconds:
+        """Round trip of the leader with the last one of the nearest quorum."""
+        etcd = self.ground.scenario.etcd
+        trips = sorted(path(etcd, self.leading, name).rtt for name in self.followers)
+        return trips[len(etcd.members) // 2 - 1] if trips else 0
 
     def _applied(self, entry: Call | Ghost) -> None:
         """An entry other than a write-once key has its outcome: tell the watches and the lessor."""

@@ -18,6 +18,7 @@ from sim.clientgo.correlator import Event
 from sim.clientgo.handlers import Notification
 from sim.clientgo.informer import SharedInformer
 from sim.clientgo.leader_election import LeaderElector, Timing
+from sim.clientgo.malformed import Malformer
 from sim.clientgo.priority_queues import PRIORITY_QUEUES
 from sim.clientgo.queue_interface import WorkQueue
 from sim.clientgo.rate_limiting import RateLimitingQueue
@@ -38,6 +39,7 @@ from sim.processes.watch import WatchHub
 from sim.scenario import limiters as declared
 from sim.scenario import reconcile as declared_reconcile
 from sim.scenario.controllers import Controller, Resolved
+from sim.scenario.hypotheses import Hypotheses
 from sim.scenario.informers import Informer as DeclaredInformer
 from sim.units import SECOND, Nanoseconds
 
@@ -66,9 +68,10 @@ def rate_limiter(spec: declared.Limiter) -> limiters.RateLimiter:
             return limiters.WithMaxWait(rate_limiter(spec.limiter), spec.max)
 
 
-def written(spec: declared_reconcile.Written, manager: str) -> Written:
+def written(spec: declared_reconcile.Written, manager: str, hypotheses: Hypotheses) -> Written:
     """A declared write."""
-    return Written(VERBS[spec.verb], spec.sets, spec.field_, manager, RETRIES[spec.retry], spec.force)
+    verb = "merge_patch_locked" if spec.verb == "merge_patch" and hypotheses.merge_patch_locks else spec.verb
+    return Written(VERBS[verb], spec.sets, spec.field_, manager, RETRIES[spec.retry], spec.force)
 
 
 PREDICATES: Final[dict[str, Callable[[Notification], bool]]] = {
@@ -201,11 +204,15 @@ class Controllers:
         fifo, resync, streams = declared.behaviour(resolved.defaults)
         period = 0 if resync is None else int(resync * (1 - jitter + 2 * jitter * stream.uniform()))
         settings = replace(ReflectorSettings.of((major, minor)), watch_list=streams)
+        share = ground.scenario.hypotheses.degenerate_keys
         kind, number, labels = declared.object, ground.writer(writer), pairs(declared.selector)
         shape = ground.shapes[kind]
 
         def make() -> Informer:
-            return Informer(ground.env, client, hub, number, kind, shape, labels, SharedInformer(fifo, period), settings, stream)
+            return Informer(
+                ground.env, client, hub, number, kind, shape, labels, SharedInformer(fifo, period), settings, stream,
+                malformer=Malformer(share) if share else None,
+            )  # fmt: skip
 
         part = InformerPart(make)
         self.informers.append(part)
@@ -266,7 +273,7 @@ class Controllers:
         chance = ground.stream(f"controllers.{who}.fate").uniform
         jitter = ground.stream(f"controllers.{who}.retry", 64)
         shape, manager = ground.shapes[kind], name
-        writes = [written(spec, manager) for spec in reconcile.writes.values()]
+        writes = [written(spec, manager, ground.scenario.hypotheses) for spec in reconcile.writes.values()]
 
         def make(running: RunningController) -> Reconciler:
             record = None if running.recorder is None else _recording(running.recorder, controller, name, kind)

@@ -8,6 +8,7 @@ from sim.apiserver.objects import Content, ObjectKey, Version
 from sim.assembly.apiservers import ApiServers
 from sim.assembly.cluster import Cluster
 from sim.assembly.controllers import written
+from sim.assembly.fleets import Fleets
 from sim.assembly.ground import Ground, pairs
 from sim.journal import Samples
 from sim.processes import clients
@@ -15,15 +16,22 @@ from sim.processes.churn import PodChurn
 from sim.processes.events import Call
 from sim.processes.objects import ObjectUsers, contender
 from sim.processes.reconcilers import Writer, WriteTally
+from sim.processes.storm import BackOff, Storm, StormTally, arrivals
+from sim.scenario import services
 from sim.scenario import workloads as declared
 
 
 class Workloads:
-    """The workloads and raw clients of a scenario, ready to run. writes: what each `writers` workload has done."""
+    """The workloads and raw clients of a scenario, ready to run.
+
+    writes, storms: what each `writers` workload and each storm has done.
+    """
 
     def __init__(self, ground: Ground, cluster: Cluster, servers: ApiServers):
         self.ground, self._cluster, self._servers = ground, cluster, servers
         self.writes: dict[str, WriteTally] = {}
+        self.fleets = Fleets(ground, cluster, servers)
+        self.storms: dict[str, StormTally] = {}
         self.client_latencies = Samples()
         self._raw_clients()
 
@@ -39,6 +47,10 @@ class Workloads:
                     self._objects(name, workload)
                 case declared.Writers():
                     self._writers(name, workload)
+                case services.Coordination() | services.Certificates() | services.Telemetry():
+                    self.fleets.begin(name, workload)
+                case declared.Storm():
+                    self._storm(name, workload)
 
     def _raw_clients(self) -> None:
         ground, env = self.ground, self.ground.env
@@ -47,9 +59,27 @@ class Workloads:
             think = ground.delays(client.think, f"clients.{name}.think").draw
             costs, latency = ground.scenario.etcd.costs, self.client_latencies.add
             request = costs.request + client.value_bytes * costs.request_per_kib // 1024
+            jitter = ground.stream(f"clients.{name}.retry", 256)
+            pauses = tuple(client.retry.pause(number) for number in range(1, client.retry.attempts + 1))
+            back_off = BackOff(pauses, client.retry.jitter)
             for _ in range(client.clients):
                 call = self._cluster.call(name)
-                env.process(clients.closed_loop(env, call, shape, think, client.rtt // 2, request, latency))
+                env.process(clients.closed_loop(env, call, shape, think, client.rtt // 2, request, latency, back_off, jitter))
+
+    def _storm(self, name: str, workload: declared.Storm) -> None:
+        ground, begin = self.ground, workload.from_
+        costs, kind = ground.scenario.etcd.costs, ground.scenario.objects[workload.object]
+        gaps = ground.stream(f"workloads.{name}.arrivals") if workload.gaps == "exponential" else None
+        times = arrivals(workload.rate, begin, begin + workload.for_, gaps)
+        retry = workload.retry
+        back_off = BackOff(tuple(retry.pause(number) for number in range(1, retry.attempts + 1)), retry.jitter)
+        storm = Storm(
+            ground.env, self._cluster.door.propose, ground.shapes[workload.object], ground.writer(name), times,
+            workload.rtt // 2, costs.request + kind.value_bytes * costs.request_per_kib // 1024, back_off,
+            ground.stream(f"workloads.{name}.retry"),
+        )  # fmt: skip
+        self.storms[name] = storm.tally
+        storm.begin()
 
     def _churn(self, name: str, workload: declared.PodChurn) -> None:
         ground, env, writer = self.ground, self.ground.env, self.ground.writer(name)
@@ -83,8 +113,7 @@ class Workloads:
             if (created is not None and created.create == kind) or (recorded is not None and recorded.object == kind):
                 writers.append(name)
         for name, workload in scenario.workloads.items():
-            kinds = (workload.object, workload.event_object) if isinstance(workload, declared.PodChurn) else (workload.object,)
-            if kind in kinds and not isinstance(workload, declared.Lists):
+            if kind in declared.objects_of(workload).values() and not isinstance(workload, declared.Lists):
                 writers.append(name)
         live = self._cluster.backend.live_by_writer
         return scenario.etcd.preload.get(kind, 0) + sum(live[self.ground.writer(name)] for name in writers)
@@ -118,7 +147,7 @@ class Workloads:
         jitter, phase = ground.stream(f"workloads.{name}.retry"), ground.stream(f"workloads.{name}.phase", 64)
         for number in range(workload.clients):
             client = self._servers.client(f"{name}-{number}", "workload-low")
-            how = written(workload.write, f"{name}-{number}")
+            how = written(workload.write, f"{name}-{number}", ground.scenario.hypotheses)
             author = Writer(env, client, shape, tally, jitter)
             start = int(phase.uniform() * 1_000_000_000 / 1_000)  # within a millisecond: not all in one instant
             env.process(contender(env, client, client.call(writer), shape, keys[number % len(keys)], author, how, think, start))

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 Kind = Literal["counter", "gauge", "distribution"]
-Group = Literal["keys", "WAL", "apply", "disk", "compaction", "database", "API", "controller"]
+Group = Literal["keys", "WAL", "apply", "disk", "compaction", "database", "API", "controller", "guard"]
 
 SUFFIXES: Final[dict[Kind, tuple[str, ...]]] = {
     "distribution": ("p50", "p90", "p99", "p999", "max", "mean", "count"),
@@ -67,6 +67,9 @@ _FIGURES: Final[dict[Group, tuple[Figure, ...]]] = {
         _counter("etcd.deletes", "keys", "Keys deleted; each leaves a tombstone."),
         _gauge("etcd.revision", "revisions", "Revision of the store."),
         _gauge("etcd.revisions_retained", "revisions", "Revisions in the backend: live, superseded and tombstones."),
+        _gauge("fleet.keys_listed", "keys", "Live keys of a fleet, counted one by one in etcd's index at the end."),
+        _counter("fleet.certificates", "certificates", "Certificates issued through the API."),
+        _counter("fleet.measurements", "measurements", "Measurements that devices made."),
     ),
     "WAL": (
         _counter("etcd.wal_bytes_written", "bytes", "Bytes that reached the files of the write-ahead log."),
@@ -139,18 +142,43 @@ _FIGURES: Final[dict[Group, tuple[Figure, ...]]] = {
         _counter("writes.requests", "requests", "Attempts to write an object by declared writes of controllers and writers."),
         _counter("writes.succeeded", "writes", "Of these: those that succeeded."),
         _counter("writes.unchanged", "writes", "Of those that succeeded: nothing was different."),
+        _counter("writes.changed", "writes", "Of those that succeeded: changed the object and undid nobody's change."),
         _counter("writes.conflicts", "requests", "Attempts refused because the object had changed (409)."),
         _counter("writes.failed", "requests", "Attempts that failed otherwise: denied, throttled, not answered, object gone."),
         _counter("writes.given_up", "writes", "Writes given up after the last retry."),
         _counter("writes.lost_updates", "writes", "Writes over what another had written since the object was read."),
+        _counter("writes.transactions", "transactions", "What these attempts were to etcd; lost races included."),
+        _gauge("writes.transactions_per_change", "transactions", "For each write that changed the object and undid nobody's."),
+        _seconds("writes.change_seconds", "From the first read of a write to its success, retries and their pauses included."),
         _counter("events.recorded", "events", "Kubernetes Events that reconciles recorded."),
         _counter("events.dropped", "events", "Of these: lost because the recorder's queue was full."),
         _counter("events.skipped", "events", "Of these: lost to the spam filter."),
         _counter("events.created", "events", "Events created as objects."),
         _counter("events.patched", "events", "Events counted up on an object that was there."),
         _gauge("controller.workers_busy", "workers", "Workers that reconcile."),
+        _gauge("informer.keys", "keys", "Keys that the controllers' informers list."),
+        _gauge("informer.degenerate_keys", "keys", "Of these: keys that name no object, the empty one and `namespace/`."),
+        _gauge("informer.objects_lost", "items", "Objects that informers were told of and that none of their keys stands for."),
+        _counter("informer.collisions", "items", "Objects that came to a key of an informer that another one had."),
         _gauge("cache.zero_value_keys", "keys", "Entries of deleted objects that the controller's cache still holds."),
         _counter("cache.zero_values_seen", "keys", "Such entries found, by all passes over them together."),
+    ),
+    "guard": (
+        _counter("storm.offered", "writes", "Writes of storms that reached etcd for the first time."),
+        _counter("storm.accepted", "writes", "Of these: applied and answered, at the first or a later try."),
+        _counter("storm.refused", "requests", "Tries of storms refused at once: limiter, gap of 5,000, NOSPACE."),
+        _counter("storm.no_space", "requests", "Of these: because of the NOSPACE alarm."),
+        _counter("storm.timeouts", "requests", "Tries of storms without an answer in time; one may still be applied."),
+        _counter("storm.resent", "requests", "Writes of storms sent again after a refusal or a timeout."),
+        _counter("storm.given_up", "writes", "Writes of storms given up after the last try."),
+        _counter("guard.admitted", "requests", "Requests that a limiter let pass."),
+        _counter("guard.refused", "requests", "Requests that it refused."),
+        _counter("guard.not_limited", "requests", "Requests of methods that it does not limit."),
+        _gauge("guard.rate_per_second", "1/s", "The rate that it lets pass of each method."),
+        _gauge("guard.least_rate_per_second", "1/s", "The lowest that this rate was."),
+        _counter("guard.rate_changes", "changes", "How often its control loop or a reload changed the rate."),
+        _counter("guard.rate_reversals", "changes", "Of these: in the other direction than the change before."),
+        _counter("guard.fsync_cuts", "cuts", "How often the rate began to be cut because of slow fsyncs."),
     ),
 }  # fmt: skip
 
@@ -275,20 +303,23 @@ _BY_NAME_OF_AN_OBJECT: Final = {
     )
 }
 _PLACE: Final = {name: place for place, name in enumerate(_BY_NAME)}
-_WRITES: Final = tuple(name for name in _BY_NAME if name.startswith("writes."))
+_WRITES: Final = tuple(name for name, figure in _BY_NAME.items() if name.startswith("writes.") and figure.kind != "distribution")
+_FLEETS: Final = tuple(name for name in _BY_NAME if name.startswith("fleet."))
 _REPEATED: Final = {
     "members.": ("wal_bytes_written", "wal_fsync_seconds"),
     "controllers.": (
         "reconciles", "errors", "requests", "zero_value_keys", "queue_seconds", "work_seconds", *_WRITES,
         *(name for name in _BY_NAME if name.startswith("events.")),
     ),
-    "workloads.": _WRITES,
+    "workloads.": (*_WRITES, *_FLEETS, *(name for name in _BY_NAME if name.startswith("storm."))),
+    "guards.": tuple(name.removeprefix("guard.") for name in _BY_NAME if name.startswith("guard.")),
 }  # fmt: skip
 """Figures of the whole that a run also reports of each member, controller or workload."""
 _OWNERS: Final = {
     "members.": ("Of that member.", ("etcd.", ""), _BY_NAME),
     "controllers.": ("Of that controller.", ("", "controller.", "workqueue.", "rest_client.", "cache."), _BY_NAME),
     "workloads.": ("Of that workload.", ("",), _BY_NAME),
+    "guards.": ("Of that guard.", ("guard.",), _BY_NAME),
     "writers.": ("Caused by that writer.", ("",), _BY_NAME_OF_A_WRITER),
     "objects.": ("With objects of that kind.", ("",), _BY_NAME_OF_AN_OBJECT),
 }

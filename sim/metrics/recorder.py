@@ -42,6 +42,7 @@ _DISTRIBUTIONS: Final = (
     "etcd.backend_commit_seconds", "etcd.compaction_seconds", "etcd.compaction_pause_seconds", "etcd.request_seconds",
     "etcd.list_seconds", "apiserver.request_seconds", "rest_client.request_seconds", "rest_client.rate_limiter_seconds",
     "apiserver.seat_wait_seconds", "watch.lag_seconds", "workqueue.queue_seconds", "workqueue.work_seconds",
+    "writes.change_seconds",
 )  # fmt: skip
 
 
@@ -124,11 +125,16 @@ class Recorder:
             histograms["etcd.request_seconds"].record(latencies_of.etcd_requests.take())
         histograms["etcd.commit_seconds"].record(world.leader.commit_waits.take())
         histograms["etcd.request_seconds"].record(world.client_latencies.take())
+        for storm in world.storms.values():
+            histograms["etcd.request_seconds"].record(storm.answers.take(now)[1])
+            histograms["etcd.request_seconds"].record(storm.failures.take())
         histograms["etcd.list_seconds"].record(world.list_durations.take())
         for gateway in world.gateways:
             histograms["apiserver.seat_wait_seconds"].record(gateway.latencies.seat_waits.take())
         for hub in world.hubs:
             histograms["watch.lag_seconds"].record(hub.lags.take())
+        for tally in (*(controller.writes for controller in world.controllers), *world.writes.values()):
+            histograms["writes.change_seconds"].record(tally.seconds.take())
         for controller in world.controllers:
             for figure, samples in (("queue_seconds", controller.queue_seconds), ("work_seconds", controller.work_seconds)):
                 values = samples.take()
@@ -181,7 +187,10 @@ class Recorder:
                 "workqueue.longest_running_seconds": max(
                     (controller.longest_running(now) for controller in world.controllers), default=0.0
                 ),
+                "informer.degenerate_keys": sum(part.degenerate_keys for part in world.informers),
+                "informer.objects_lost": sum(part.objects_lost for part in world.informers),
                 "cache.zero_value_keys": sum(controller.cache.zero_values for controller in world.controllers),
+                **{f"guards.{name}.rate_per_second": limiter.rate for name, limiter in world.limiters.items()},
             }
         )
 

@@ -6,8 +6,10 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from sim.etcd.backend import Backend
-from sim.etcd.request import Op, Shape
+from sim.etcd.request import CONFLICT, Op, Shape
 from sim.processes.events import Call, Clock
+from sim.processes.storm import BackOff
+from sim.streams import Stream
 from sim.units import Nanoseconds
 
 Process = Generator[Any, Any, None]
@@ -15,14 +17,23 @@ Process = Generator[Any, Any, None]
 
 def closed_loop(
     env: Clock, call: Call, shape: Shape, think: Callable[[], Nanoseconds], way: Nanoseconds, request: Nanoseconds,
-    latency: Callable[[int], None],
+    latency: Callable[[int], None], back_off: BackOff, jitter: Stream,
 ) -> Process:  # fmt: skip
-    """One client: think, put a key that never existed, take the answer. way: one way to etcd; request: its gRPC goroutine, ns."""
+    """One client: think, put a key that never existed, take the answer; again after a pause where it was refused or not answered.
+
+    way: one way to etcd; request: its gRPC goroutine, ns. jitter: stretches the pauses.
+    """
     call.op, call.shape, call.data = Op.PUT_ONCE, shape, shape.put_data
     while True:
         pause = think()
         yield call.send(pause + way + request, way)
         latency(env._now - call.arrives + way + request)
+        if call.outcome >= CONFLICT:
+            for pause in back_off.pauses:
+                yield call.send(back_off.stretched(pause, jitter) + way + request, way)
+                latency(env._now - call.arrives + way + request)
+                if call.outcome < CONFLICT:
+                    break
 
 
 def lists(

@@ -92,7 +92,7 @@ class Call(Event):
     etcd, `handed` to the applier, `done` there, `answered` on etcd's side.
 
     write, serve, ttl, began: what the API server is asked for (a write of what exists; a read, by who serves it; a create of a life
-    that ends), and since when it has been at it.
+    that ends), and since when it has been at it. transactions: how many a write has been to etcd for, lost races included.
 
     client, flow, seat, work, retries: whose request it is, to whom priority and fairness counts it, its seat at the API server, how
     much of one it takes, how often it was sent again. once: the shape of which it creates objects under fresh names, over and over.
@@ -104,7 +104,7 @@ class Call(Event):
     __slots__ = (
         "_arrival", "_ok", "_value", "_way_back", "answered", "arrives", "began", "callbacks", "client", "content", "data", "done",
         "env", "expected", "flow", "handed", "key", "lease", "on_answer", "once", "op", "outcome", "retries", "revision", "seat",
-        "serve", "shape", "since", "stage", "ttl", "work", "write", "writer",
+        "serve", "shape", "since", "stage", "transactions", "ttl", "work", "write", "writer",
     )  # fmt: skip
 
     def __init__(self, env: Clock, stage: Callable[[Call], None], writer: int):
@@ -124,6 +124,7 @@ class Call(Event):
         self.work: Work = ONE_SEAT
         self.retries: WithRetry | None = None
         self.ttl: Nanoseconds = 0
+        self.transactions = 0
         self.began: Nanoseconds = 0
         self.writer = writer
         self.op = Op.CREATE_ONCE

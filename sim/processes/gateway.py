@@ -32,8 +32,8 @@ from sim.apiserver.versions import Versions
 from sim.etcd import wal
 from sim.etcd.request import CONFLICT, Op, Outcome, Shape
 from sim.journal import Samples
+from sim.processes.etcd_door import Etcd
 from sim.processes.events import NOTHING, Alarm, Call, Clock
-from sim.processes.leader import Leader
 from sim.units import MILLISECOND, SECOND, Nanoseconds
 
 _OPERATIONS: Final = {Verb.DELETE: "delete"}
@@ -87,7 +87,7 @@ class Gateway:
     """
 
     def __init__(
-        self, env: Clock, server: ApiServer, leader: Leader, truth: Versions, latencies: Latencies,
+        self, env: Clock, server: ApiServer, leader: Etcd, truth: Versions, latencies: Latencies,
         lease_manager: Callable[[Nanoseconds], LeaseManager], flow_control: FlowControl | MaxInFlight,
         watchers: Callable[[str], int],
     ):  # fmt: skip
@@ -301,6 +301,7 @@ class Gateway:
 
     def _transaction(self, call: Call, op: Op, expected: int, content: Content | None) -> None:
         call.op, call.expected, call.lease, call.content = op, expected, 0, content
+        call.transactions += 1
         shape = call.shape
         match op:
             case Op.UPDATE:

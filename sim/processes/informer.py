@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from sim.apiserver.flowcontrol.work import ONE_SEAT
-from sim.apiserver.objects import EventType, Labels
+from sim.apiserver.objects import ApiObject, EventType, Labels
 from sim.clientgo.backoff import Uniforms
 from sim.clientgo.handlers import HandlerQueue, Listener, Notification
 from sim.clientgo.informer import SharedInformer
+from sim.clientgo.malformed import Malformer
 from sim.clientgo.reflector import List, ListWatchError, OpenWatch, Reflector, ReflectorSettings, Sleep
 from sim.clientgo.store import Store
 from sim.etcd.request import Outcome, Shape
@@ -42,7 +43,7 @@ class Informer:
 
     client: whose limiter its requests pass; hub: the API server it is connected to; writer: for whom the requests count. settings:
     of the client-go release; stream: the reflector's draws. event_cost: time for which each event occupies its connection,
-    nanoseconds, None for the server's time per object.
+    nanoseconds, None for the server's time per object. malformer: what takes names from objects on their way, None: nothing does.
 
     lists: how often it has listed (or streamed) everything; relists: all but the first.
     """
@@ -50,12 +51,13 @@ class Informer:
     def __init__(
         self, env: Clock, client: RestClient, hub: WatchHub, writer: int, resource: str, shape: Shape, selector: Labels,
         mechanism: SharedInformer, settings: ReflectorSettings, stream: Uniforms, event_cost: Nanoseconds | None = None,
+        malformer: Malformer | None = None,
     ):  # fmt: skip
         self._env, self._client, self._hub, self._shape, self._selector = env, client, hub, shape, selector
         self._writer, self._settings, self._stream = writer, settings, stream
         self._event_cost = hub.server.per_object if event_cost is None else event_cost
         self._cacher = hub.cacher(resource)
-        self.mechanism = mechanism
+        self.mechanism, self.malformer = mechanism, malformer
         self.lists = 0
         self._started = self._stopped = False
         self._reflector: Reflector
@@ -223,11 +225,22 @@ class _Sink:
     def __init__(self, informer: Informer):
         self._informer = informer
         self.event: Callable[[EventType, object], None] = informer.mechanism.event
+        if informer.malformer is not None:
+            self.event = self._malformed
+
+    def _malformed(self, kind: EventType, item: object) -> None:
+        """A watch event whose object may have lost its name on the way."""
+        malformer = self._informer.malformer
+        assert malformer is not None
+        self._informer.mechanism.event(kind, malformer.event(kind, cast(ApiObject, item)))
 
     def list(self, objects: Iterable[object]) -> None:
         """Everything there is."""
-        self._informer.mechanism.list(objects)
-        self._informer.listed()
+        informer = self._informer
+        if informer.malformer is not None:
+            objects = informer.malformer.list(cast(Iterable[ApiObject], objects))
+        informer.mechanism.list(objects)
+        informer.listed()
 
 
 class _SlowHandler:

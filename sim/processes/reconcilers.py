@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Generator, Hashable, Sequence
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import Any
 
 from sim.apiserver.objects import ApiObject, Content, ObjectKey
@@ -17,6 +18,7 @@ from sim.clientgo.backoff import Uniforms
 from sim.clientgo.retry import OnError, Settings
 from sim.controllers.cache import ABSENT, ZERO, ObjectMap
 from sim.etcd.request import CONFLICT, Outcome, Shape
+from sim.journal import Samples
 from sim.processes.controller import DONE, FAILED, REQUEUE_AFTER, Result
 from sim.processes.events import Call, Clock
 from sim.processes.rest_client import RestClient
@@ -140,14 +142,20 @@ class Written:
 
 @dataclass(slots=True)
 class WriteTally:
-    """Writes as their authors see them: requests, successes, 409s, given up after the last retry, updates of others undone."""
+    """Writes as their authors see them: requests, successes, 409s, given up after the last retry, updates of others undone.
+
+    transactions: what they were to etcd. seconds: from the first read of a write to its success, retries included.
+    """
 
     requests: int = 0
     succeeded: int = 0
     unchanged: int = 0
+    changed: int = 0
     conflicts: int = 0
     given_up: int = 0
     lost_updates: int = 0
+    transactions: int = 0
+    seconds: Samples = dataclass_field(default_factory=Samples)
 
     @property
     def failed(self) -> int:
@@ -165,7 +173,7 @@ class Writer:
         self, call: Call, key: ObjectKey, written: Written, read: Callable[[Call], Generator[Any, Any, ApiObject | None]]
     ) -> Generator[Any, Any, ApiObject | None]:
         """Read the object, change it, write it: the object as it then is, None where that failed. The call has the outcome."""
-        tally = self.tally
+        tally, since = self.tally, self._env._now
         retry = None if written.retry is None else OnError(written.retry, self._jitter)
         while True:
             copy = yield from read(call)
@@ -177,10 +185,13 @@ class Writer:
             request = written.request(copy, self._env._now, undone)
             yield self._client.write(call, self._shape, key, request)
             self._client.received(call)
+            tally.transactions += call.transactions
             if call.outcome < CONFLICT:
                 tally.succeeded += 1
+                tally.seconds.add(self._env._now - since)
                 tally.unchanged += call.outcome is Outcome.UNCHANGED
                 tally.lost_updates += undone.anything
+                tally.changed += not undone.anything and call.outcome is not Outcome.UNCHANGED
                 return ApiObject(key.namespace, key.name, key.labels, call.revision, call.content)
             if call.outcome is not CONFLICT:
                 return None
@@ -224,6 +235,8 @@ class ObjectReconciler:
             return fate
         if item is None:
             return DONE
+        if not item.name and (self._writes or self._finalizer):
+            return FAILED  # the client refuses to send it: "resource name may not be empty" (client-go rest/request.go)
         named = ObjectKey(self._resource, item.namespace, item.name, item.labels)
         content = item.content or Content()
         if content.deleting:

@@ -87,6 +87,7 @@ class RestClient:
     def write(self, call: Call, shape: Shape, key: ObjectKey, write: Write, ttl: Nanoseconds = 0) -> Call:
         """Write an existing object as `write` says: the answer's revision and content stand in the call. ttl: its life from now."""
         call.op, call.shape, call.key, call.write, call.serve, call.ttl = Op.UPDATE, shape, key, write, None, ttl
+        call.transactions = 0
         return self._submit(call)
 
     def get(self, call: Call, shape: Shape, key: ObjectKey) -> Call:

@@ -27,11 +27,12 @@ from sim.units import Nanoseconds
 
 
 class InformerPart:
-    """An informer of a process: made anew in each of its lives. `relists` counts over all of them."""
+    """An informer of a process: made anew in each of its lives. `collisions` counts over all of them."""
 
     def __init__(self, make: Callable[[], Informer]):
         self._make = make
         self.now: Informer | None = None
+        self._collisions = 0
 
     def begin(self) -> None:
         """A new store; the connection comes with the first who needs it."""
@@ -40,6 +41,7 @@ class InformerPart:
     def end(self) -> None:
         """The connection is gone, and the store."""
         if self.now is not None:
+            self._collisions = self.collisions
             self.now.stop()
             self.now = None
 
@@ -48,6 +50,29 @@ class InformerPart:
         """The informer of the present life."""
         assert self.now is not None
         return self.now
+
+    @property
+    def keys(self) -> int:
+        """What ListKeys returns now: how many."""
+        return len(self.now.store) if self.now is not None else 0
+
+    @property
+    def degenerate_keys(self) -> int:
+        """Of these: keys that name no object."""
+        informer = self.now
+        return informer.malformer.keys(informer.store) if informer is not None and informer.malformer is not None else 0
+
+    @property
+    def objects_lost(self) -> int:
+        """Objects that it was told of and that exist, but no key stands for."""
+        informer = self.now
+        return informer.malformer.lost(informer.store) if informer is not None and informer.malformer is not None else 0
+
+    @property
+    def collisions(self) -> int:
+        """Objects that came to a key that another one had."""
+        malformer = self.now.malformer if self.now is not None else None
+        return self._collisions + (malformer.collisions if malformer is not None else 0)
 
 
 class Subscription:

@@ -35,7 +35,7 @@ _QUIET: Final = "#6b6b6b"
 _FAINT: Final = "#e4e4e4"
 _DPI: Final = 110
 _SIZE_INCHES: Final = (13.0, 10.0)
-_STYLE: Final[dict[str, Any]] = {
+STYLE: Final[dict[str, Any]] = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
     "text.color": _INK,
@@ -78,7 +78,7 @@ class Picture(Figure):
 
 def overview(runs: Runs) -> Figure:
     """The overview of a result. Panels: live keys, WAL bytes, database size, queue depth, apply latency."""
-    with matplotlib.style.context(["default", _STYLE], after_reset=True):
+    with matplotlib.style.context(["default", STYLE], after_reset=True):
         figure = Picture(figsize=_SIZE_INCHES, dpi=_DPI, facecolor="white")
         FigureCanvasAgg(figure)
         grid = figure.add_gridspec(
@@ -101,7 +101,7 @@ def overview(runs: Runs) -> Figure:
 def png(figure: Figure, dpi: int = _DPI) -> bytes:
     """The picture as PNG bytes that say nothing about when, where or by what they were made."""
     target = io.BytesIO()
-    with matplotlib.style.context(["default", _STYLE], after_reset=True):
+    with matplotlib.style.context(["default", STYLE], after_reset=True):
         figure.savefig(target, format="png", dpi=dpi, metadata={"Software": None})
     return target.getvalue()
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from sim.scenario import links
 from sim.scenario.labels import selects
+from sim.scenario.machines import device
 from sim.scenario.quantities import format_size
 from sim.scenario.refusal import Problem, undeclared
-from sim.scenario.workloads import Lists, Objects, PodChurn
+from sim.scenario.workloads import Lists, Objects, PodChurn, Storm, objects_of
 
 if TYPE_CHECKING:
     from sim.scenario.informers import Informer
@@ -27,23 +29,17 @@ def problems(scenario: Scenario) -> list[Problem]:
         for path, name in _used_objects(scenario)
         if name not in scenario.objects
     ]
-    found += [
-        (f"etcd.members.{name}.machine", undeclared(member.machine, "machine", scenario.machines))
-        for name, member in scenario.etcd.members.items()
-        if member.machine is not None and member.machine not in scenario.machines
-    ]
-    victims: dict[str, tuple[str, list[str]]] = {
-        "members": ("member", list(scenario.etcd.members)),
-        "apiservers": ("API server", list(scenario.apiservers)),
-    }
-    for name, fault in scenario.faults.items():
-        what, known = victims[fault.room]
-        if fault.victim not in known:
-            found.append((f"faults.{name}.target", undeclared(fault.victim, what, known)))
+    found += _victims(scenario)
+    found += _placed(scenario)
+    found += _linked(scenario)
     found += _shared_informers(scenario)
     found += _one_process(scenario)
     found += _one_name(scenario)
-    if not scenario.apiservers and (scenario.controllers or scenario.workloads or scenario.background.nodes):
+    found += _guards(scenario)
+    asking = scenario.controllers or scenario.background.nodes or any(
+        not isinstance(workload, Storm) for workload in scenario.workloads.values()
+    )
+    if not scenario.apiservers and asking:
         found.append(("apiservers", '"{}" is not allowed; controllers, workloads and nodes need at least one'))
     variants = list(scenario.variants) or ["default"]
     found += [
@@ -52,6 +48,55 @@ def problems(scenario: Scenario) -> list[Problem]:
         if objective.variant is not None and objective.variant not in variants
     ]
     return found
+
+
+def _victims(scenario: Scenario) -> Iterator[Problem]:
+    """Whom faults happen to."""
+    members = list(scenario.etcd.members)
+    rooms: dict[str, tuple[str, list[str]]] = {
+        "members": ("member", members),
+        "apiservers": ("API server", list(scenario.apiservers)),
+        "machines": ("machine", list(scenario.machines)),
+    }
+    for name, fault in scenario.faults.items():
+        path = f"faults.{name}"
+        if fault.room in rooms:
+            what, known = rooms[fault.room]
+            if fault.victim not in known:
+                yield f"{path}.target", undeclared(fault.victim, what, known)
+            elif fault.room == "machines" and (disk := fault.target.split(".")[3]) not in (
+                disks := scenario.machines[fault.victim].disks
+            ):
+                yield f"{path}.target", undeclared(disk, f"disk of {fault.victim}", disks)
+            elif fault.room == "members" and fault.kind == "disk_stall":
+                on = device(scenario, fault.victim, "backend" if fault.target.endswith(".backend") else "wal").name
+                if on.startswith("machines."):
+                    yield f"{path}.target", f"{fault.victim} has no disk of its own; write {on}"
+
+
+def _placed(scenario: Scenario) -> Iterator[Problem]:
+    """Members on machines: which, and on which of their disks."""
+    for name, member in scenario.etcd.members.items():
+        if member.machine is None:
+            continue
+        path = f"etcd.members.{name}"
+        if member.machine not in scenario.machines:
+            yield f"{path}.machine", undeclared(member.machine, "machine", scenario.machines)
+            continue
+        disks = scenario.machines[member.machine].disks
+        for file, disk in (("wal", member.wal), ("backend", member.backend)):
+            if disk is not None and disk not in disks:
+                yield f"{path}.{file}", undeclared(disk, f"disk of {member.machine}", disks)
+
+
+def _linked(scenario: Scenario) -> Iterator[Problem]:
+    """Links between two members or two zones that there are."""
+    members = scenario.etcd.members
+    zones = list(dict.fromkeys(member.zone for member in members.values() if member.zone))
+    for link in scenario.etcd.links:
+        if link != links.DEFAULT and links.ends(link, list(members)) is None and links.ends(link, zones) is None:
+            known = f"members: {', '.join(members)}" + (f"; zones: {', '.join(zones)}" if zones else "")
+            yield f"etcd.links.{link}", f"is not a link between two members (a-b) or two zones; {known}"
 
 
 def _shared_informers(scenario: Scenario) -> Iterator[Problem]:
@@ -75,6 +120,15 @@ def _shared_informers(scenario: Scenario) -> Iterator[Problem]:
             if value != allowed:
                 reason = f'"{value}" is not allowed: a controller with shared informers is part of one process; write {allowed}'
                 yield f"controllers.{name}.{key}", reason
+
+
+def _guards(scenario: Scenario) -> Iterator[Problem]:
+    """One guard of a kind at a place: a request passes it once."""
+    first: dict[str, str] = {}
+    for name, guard in scenario.guards.items():
+        known = first.setdefault(guard.kind, name)
+        if known != name:
+            yield f"guards.{name}.kind", f'"{guard.kind}" is there already (guards.{known}); one guard of a kind'
 
 
 def _one_name(scenario: Scenario) -> Iterator[Problem]:
@@ -110,9 +164,8 @@ def _used_objects(scenario: Scenario) -> Iterator[tuple[str, str]]:
         if webhook.object:
             yield f"webhooks.{name}.match", webhook.object
     for name, workload in scenario.workloads.items():
-        yield f"workloads.{name}.object", workload.object
-        if isinstance(workload, PodChurn):
-            yield f"workloads.{name}.event_object", workload.event_object
+        for field, kind in objects_of(workload).items():
+            yield f"workloads.{name}.{field}", kind
     for name, controller in scenario.controllers.items():
         for watch_name, watch in controller.watches.items():
             yield f"controllers.{name}.watches.{watch_name}.object", watch.object
@@ -154,12 +207,17 @@ def _idle(scenario: Scenario) -> Iterator[str]:
     """What is written down and never happens."""
     horizon = scenario.horizon
     for name, fault in scenario.faults.items():
-        if fault.at >= horizon:
+        at = fault.at or 0
+        if at >= horizon:
             yield f"faults.{name}.at: begins after the horizon and never happens"
-        elif fault.at + fault.for_ > horizon:
+        elif fault.every is None and at + fault.for_ > horizon:
             yield f"faults.{name}.for: lasts beyond the horizon"
+    for name, guard in scenario.guards.items():
+        for place, reload in enumerate(guard.reload):
+            if reload.at >= horizon:
+                yield f"guards.{name}.reload.{place}.at: comes after the horizon and never happens"
     for name, workload in scenario.workloads.items():
-        if isinstance(workload, Lists) and workload.from_ >= horizon:
+        if isinstance(workload, Lists | Storm) and workload.from_ >= horizon:
             yield f"workloads.{name}.from: begins after the horizon and never happens"
     written = set(_written(scenario))
     for name, webhook in scenario.webhooks.items():
@@ -174,9 +232,7 @@ def _written(scenario: Scenario) -> Iterator[str]:
     yield from (scenario.background.node_object, scenario.background.lease_object)
     for workload in scenario.workloads.values():
         if not isinstance(workload, Lists):
-            yield workload.object
-        if isinstance(workload, PodChurn):
-            yield workload.event_object
+            yield from objects_of(workload).values()
     for controller in scenario.controllers.values():
         reconcile = controller.reconcile
         if reconcile.writes or reconcile.finalizer:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from sim.scenario.distribution import Distribution, distribution
-from sim.scenario.quantities import Duration, PositiveCount, Size
+from sim.scenario.quantities import Duration, PositiveCount, Prefix, Size
+from sim.scenario.retry import Retry
 from sim.scenario.section import Section, field, required
 from sim.units import MICROSECOND
 
@@ -19,3 +20,5 @@ class EtcdClients(Section):
     key_bytes: Size = field(27, "Length of the key.", "assumed: as in the byte tables the formulas were verified with")
     value_bytes: Size = field(1024, "Length of the value.", "etcd: etcdctl check perf")
     rtt: Duration = field(200 * MICROSECOND, "Round trip to etcd.", "assumed: the same zone")
+    prefix: Prefix = field("/", "What its keys begin with. Guards look at it.")
+    retry: Retry = field(Retry(), "What each does when it is refused or not answered.")

@@ -10,17 +10,44 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, Discriminator, Tag, ValidationError, ValidationInfo, WithJsonSchema
+from pydantic import BeforeValidator, Discriminator, Tag, ValidationError, ValidationInfo, WithJsonSchema, model_validator
 
 from sim import data
 from sim.errors import InputError, nearest
 from sim.scenario.distribution import Distribution
-from sim.scenario.quantities import Bandwidth
+from sim.scenario.interval import Every
+from sim.scenario.quantities import Bandwidth, Count, Rate, Size
 from sim.scenario.refusal import problems_of, refusal, refused, shown
 from sim.scenario.section import Section, field, required
 from sim.scenario.yaml12 import read_file
 
 _FORMS: Final = "a profile's name, a path to its YAML file, or a mapping with fdatasync"
+
+
+class Operations(Section):
+    """Operations per second that a cloud volume allows."""
+
+    baseline: Rate = required("Operations per second for ever, and how fast credits are earned.")
+    burst: Rate | None = field(None, "Operations per second while there are credits; when absent, the baseline.")
+    credits: Count = field(
+        0, "How many unused operations can be saved up; they are there at the start.", "AWS gp2: 5.4 million"
+    )
+    io_bytes: Size = field(256 * 1024, "Neighbouring bytes that count as one operation.", "AWS EBS: up to 256 KiB")
+
+    @model_validator(mode="after")
+    def _rising(self) -> Operations:
+        if self.burst is not None and self.burst < self.baseline:
+            raise refused(f'"{self.burst:g}/s" is below the baseline', at="burst")
+        if not self.io_bytes:
+            raise refused('"0B" is not allowed; it must be above zero', at="io_bytes")
+        return self
+
+
+class Stalling(Section):
+    """Times at which a device freezes: they come in time, not with each write, so that all its users meet them together."""
+
+    every: Every = required("How often one begins: exp(1h), or fixed.")
+    for_: Distribution = required("How long one lasts.", alias="for")
 
 
 class DeviceProfile(Section):
@@ -36,6 +63,8 @@ class DeviceProfile(Section):
     bandwidth: Bandwidth = field(
         125_000_000, "Sequential write bandwidth.", "assumed: the baseline throughput of an AWS gp3 volume, 125 MB/s"
     )
+    iops: Operations | None = field(None, "Operations per second that it allows; no limit when absent.")
+    stalls: Stalling | None = field(None, "When it freezes by itself; never when absent. Declared ones are faults.")
 
 
 def load_profile(disk: str | Path | DeviceProfile, relative_to: Path | None = None) -> DeviceProfile:

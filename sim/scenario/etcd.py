@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema, field_seri
 
 from sim.scenario.device import DeviceProfile, Disk, load_profile
 from sim.scenario.distribution import Distribution, distribution
+from sim.scenario.links import Link, Network
 from sim.scenario.quantities import (
     Count,
     Duration,
@@ -50,19 +51,31 @@ class Member(Section):
     """One etcd member, on a machine of its own where it names none."""
 
     machine: Name | None = field(None, "The machine it runs on, by its name in `machines`; when absent, one of its own.")
-    disk: Disk = field("cloud-ssd", "Device profile of the member's disk: a name, a path to a YAML file, or the profile itself.")
+    disk: Disk = field(
+        "cloud-ssd",
+        "Device profile of the member's own disk: a name, a path to a YAML file, or the profile itself; not used where its machine "
+        "has disks.",
+    )
+    wal: Name | None = field(None, "The disk of its machine that its log is on; when absent, the first.")
+    backend: Name | None = field(None, "The disk of its machine that its database is on; when absent, the first.")
+    zone: Name | None = field(None, "Where it is, for links between zones.")
+
+    @model_validator(mode="after")
+    def _placed(self) -> Member:
+        if self.machine is None:
+            for key in ("wal", "backend"):
+                if getattr(self, key) is not None:
+                    raise refused("names a disk of a machine; write machine, too", at=key)
+        return self
 
     @property
     def profile(self) -> DeviceProfile:
-        """The member's disk, whichever way it was given."""
+        """The disk of a member with a machine of its own, whichever way it was given."""
         return load_profile(self.disk)
 
-
-class Network(Section):
-    """The links between members."""
-
-    rtt: Duration = field(400 * MICROSECOND, "Round trip between two members.", "assumed: zones of one cloud region")
-    jitter: Duration = field(100 * MICROSECOND, "Spread of the round trip.", "assumed")
+    def disk_of(self, file: Literal["wal", "backend"]) -> str | None:
+        """The disk of its machine that a file is on; None: the first."""
+        return self.wal if file == "wal" else self.backend
 
 
 class Compaction(Section):
@@ -152,6 +165,9 @@ class Etcd(Section):
     version: Version = field("3.5.33", "Release: 3.4.x to 3.7.x.")
     members: dict[Name, Member] = required("The members by name; an even number of them is allowed, and warned about.")
     network: Network = field(Network(), "The links between members.")
+    links: dict[Name, Link] = field(
+        {}, "What is different on some links: default, two members (a-c) or two zones (z1-z2) to what."
+    )
     quota: SizeOrOff = field(2 * 2**30, "Database size at which the cluster turns read-only for growth.", "etcd: storage/quota.go")
     compaction: Compaction = field(Compaction(), "When old revisions are discarded, and how gently.")
     preload: dict[Name, Count] = field({}, "Live keys that exist at the start: object name to how many.")

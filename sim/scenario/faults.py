@@ -7,19 +7,32 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, WithJsonSchema, model_validator
 
+from sim.scenario.interval import Every
 from sim.scenario.quantities import Duration, PositiveDuration
 from sim.scenario.refusal import refused, shown
-from sim.scenario.section import Section, required
+from sim.scenario.section import Section, field, required
 
-_TARGET: Final = re.compile(r"(members|apiservers)\.([A-Za-z0-9][A-Za-z0-9_-]*)(\.(wal|backend))?")
-_ROOM: Final = {"disk_stall": "members", "apiserver_outage": "apiservers"}
+LEADER: Final = "leader"
+"""Names whoever leads when the fault begins."""
+_NAME: Final = "[A-Za-z0-9][A-Za-z0-9_-]*"
+_FILE: Final = r"(\.(wal|backend))?"
+_TARGET: Final = re.compile(rf"((members|apiservers)\.{_NAME}|{LEADER}){_FILE}|machines\.{_NAME}\.disks\.{_NAME}")
+
+_WHOM: Final[dict[str, tuple[re.Pattern[str], str]]] = {
+    "disk_stall": (
+        re.compile(rf"(members\.{_NAME}|{LEADER}){_FILE}|machines\.{_NAME}\.disks\.{_NAME}"),
+        "members.<name>, leader, or machines.<name>.disks.<name>",
+    ),
+    "apiserver_outage": (re.compile(rf"apiservers\.{_NAME}"), "apiservers.<name>"),
+}
+"""To whom which kind happens, and how to write it."""
 
 
 def _target(value: Any) -> Any:
     if not isinstance(value, str) or not _TARGET.fullmatch(value):
         raise refused(
-            f"{shown(value)} is not a target; write members.<name>, its members.<name>.wal or members.<name>.backend, or "
-            "apiservers.<name>"
+            f"{shown(value)} is not a target; write members.<name>, its members.<name>.wal or members.<name>.backend, leader, "
+            "machines.<name>.disks.<name>, or apiservers.<name>"
         )
     return value
 
@@ -27,7 +40,7 @@ def _target(value: Any) -> Any:
 Target = Annotated[
     str,
     BeforeValidator(_target),
-    WithJsonSchema({"type": "string", "pattern": f"^{_TARGET.pattern}$"}),
+    WithJsonSchema({"type": "string", "pattern": f"^({_TARGET.pattern})$"}),
 ]
 
 
@@ -40,29 +53,37 @@ class Fault(Section):
 
     kind: Literal["disk_stall", "apiserver_outage"] = required("What happens.")
     target: Target = required(
-        "Whom it happens to: members.<name>; members.<name>.wal or .backend where that file has a disk of its own; "
-        "apiservers.<name>."
+        "Whom it happens to: members.<name> or leader; members.<name>.wal or .backend where that file has a disk of its own; "
+        "machines.<name>.disks.<name>; apiservers.<name>.",
     )
-    at: Duration = required("When it begins.")
+    at: Duration | None = field(None, "When it begins; with `every`: from when on it may.")
+    every: Every | None = field(None, "How often it begins; once when absent.")
     for_: PositiveDuration = required("How long it lasts.", alias="for")
 
     @model_validator(mode="after")
-    def _room(self) -> Fault:
-        room = _ROOM[self.kind]
-        if not self.target.startswith(f"{room}.") or (room == "apiservers" and self.target.count(".") > 1):
-            raise refused(f"{shown(self.target)} cannot have a fault of kind {self.kind}; write {room}.<name>", at="target")
+    def _complete(self) -> Fault:
+        pattern, forms = _WHOM[self.kind]
+        if not pattern.fullmatch(self.target):
+            raise refused(f"{shown(self.target)} cannot have a fault of kind {self.kind}; write {forms}", at="target")
+        if self.at is None and self.every is None:
+            raise refused("missing; write when it begins, or how often with `every`", at="at")
         return self
 
     @property
     def room(self) -> str:
-        """`members` or `apiservers`."""
+        """Of a target: `members`, `leader`, `machines` or `apiservers`."""
         return self.target.split(".")[0]
 
     @property
     def victim(self) -> str:
-        """The name of the member or API server it happens to."""
-        return self.target.split(".")[1]
+        """The name of the member, machine or API server it happens to; empty where it is the leader."""
+        _, _, rest = self.target.partition(".")
+        return rest.split(".")[0] if self.room != LEADER else ""
 
     def hits(self, member: str, part: Literal["wal", "backend"]) -> bool:
-        """Whether it happens to that file of that member."""
+        """Whether it is aimed at that file of that member (or at whatever disk that is on)."""
         return self.target in (f"members.{member}", f"members.{member}.{part}")
+
+    def hits_leader(self, part: Literal["wal", "backend"]) -> bool:
+        """Whether it is aimed at that file of whoever leads."""
+        return self.target in (LEADER, f"{LEADER}.{part}")

@@ -53,7 +53,7 @@ def _extended(called: str, folder: Path, above: tuple[Path, ...]) -> dict[str, A
     raw = read_file(path, called)
     base = raw.pop("extends", None)
     raw.setdefault("name", path.stem)
-    for section in ("etcd", "variants"):
+    for section in ("etcd", "machines", "variants"):
         if section in raw:
             raw[section] = _with_profiles(raw[section], path.parent, section)
     if base is None:
@@ -80,7 +80,7 @@ def _with_profiles(value: Any, folder: Path, at: str) -> Any:
     read: dict[Any, Any] = {}
     for key, item in value.items():
         here = join(at, key)
-        if here.endswith(".disk") and isinstance(item, str) and is_path(item):
+        if here.endswith((".disk", ".profile")) and isinstance(item, str) and is_path(item):
             try:
                 read[key] = load_profile(item, folder).model_dump(mode="json")
             except InputError as error:

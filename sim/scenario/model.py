@@ -22,6 +22,8 @@ from sim.scenario.clients import EtcdClients
 from sim.scenario.controllers import Controller
 from sim.scenario.etcd import Etcd
 from sim.scenario.faults import Fault
+from sim.scenario.guards import Guard
+from sim.scenario.hypotheses import Hypotheses
 from sim.scenario.informers import Informer, watching, with_objects
 from sim.scenario.load_test import LoadTest
 from sim.scenario.machines import Machine
@@ -56,7 +58,7 @@ class Scenario(Section):
         "terminating", "terminating: everything from the start counts. (Cutting a warm-up is not offered yet.)"
     )
     etcd: Etcd = required("The etcd cluster.")
-    machines: dict[Name, Machine] = field({}, "Machines that etcd members run on, by name.")
+    machines: dict[Name, Machine] = field({}, "Machines that etcd members run on and share, by name.")
     apiservers: dict[Name, ApiServer] = field({"api": ApiServer()}, "API servers by name.")
     background: Background = field(Background(), "What every cluster writes.")
     objects: dict[Name, ObjectKind] = field(
@@ -68,7 +70,9 @@ class Scenario(Section):
     informers: dict[Name, Informer] = field({}, "Informers that several controllers of one process share, by name.")
     controllers: dict[Name, Controller] = field({}, "Controllers by name.")
     clients: dict[Name, EtcdClients] = field({}, "Raw etcd clients by name.")
+    guards: dict[Name, Guard] = field({}, "What refuses requests before they do harm, by name.")
     faults: dict[Name, Fault] = field({}, "What goes wrong, by name.")
+    hypotheses: Hypotheses = field(Hypotheses(), "Claims that are not true of the real components, to see what they would change.")
     variants: dict[Name, Settings] = field({}, "Named overrides that are compared on common random numbers: dotted path to value.")
     objectives: dict[Name, Objective] = field({}, "Bounds that figures must keep, by name.")
     provenance: dict[str, Provenance] = field({}, "Where a value is from, by its dotted path; printed with every result.")

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pydantic import ConfigDict
 
-from sim.scenario.quantities import DurationOrNever, Size
+from sim.scenario.quantities import DurationOrNever, Prefix, Size
 from sim.scenario.section import Section, field, required
 
 
@@ -20,6 +20,7 @@ class ObjectKind(Section):
     key_bytes: Size = required("Length of the key, such as /registry/pods/default/web-6b7f9c5d4-x2x9k.")
     value_bytes: Size = required("Length of the stored value.")
     ttl: DurationOrNever = field(None, "Life of an object stored with a lease; never when absent.")
+    prefix: Prefix | None = field(None, "What its keys begin with; /registry/<name>s/ when absent. Guards look at it.")
 
 
 DEFAULTS: Final[dict[str, dict[str, Any]]] = {
@@ -34,6 +35,11 @@ DEFAULTS: Final[dict[str, dict[str, Any]]] = {
 def common() -> dict[str, ObjectKind]:
     """The kinds that every scenario has."""
     return {name: ObjectKind.model_validate(kind) for name, kind in DEFAULTS.items()}
+
+
+def prefix_of(name: str, kind: ObjectKind) -> str:
+    """What the keys of a kind of objects begin with."""
+    return kind.prefix or f"/registry/{name}s/"
 
 
 def singular(word: str, declared: Container[str]) -> str:

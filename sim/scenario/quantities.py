@@ -20,6 +20,7 @@ from sim.units import DAY, DURATION_FORMS, SIZE_FORMS, format_duration, parse_du
 RATE_FORMS: Final = "27/s, 600/min, 4/h or a number per second"
 FRACTION_FORMS: Final = "12% or a number from 0 to 1"
 BANDWIDTH_FORMS: Final = "200MB/s, 1GiB/s or a number of bytes per second"
+FACTOR_FORMS: Final = "2x, or a number"
 NAME_FORMS: Final = "letters, digits, - and _"
 
 _NONE_WORDS: Final = ("off", "never", "none")
@@ -28,6 +29,7 @@ _NUMBER: Final = r"([0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?)"
 _RATE: Final = re.compile(_NUMBER + r"\s*/\s*(s|min|m|h|d)")
 _PER: Final = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86_400}
 _PERCENT: Final = re.compile(_NUMBER + r"\s*%")
+_PREFIX: Final = re.compile(r"/(?:[A-Za-z0-9_.:-]+/)*[A-Za-z0-9_.:-]*")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
@@ -129,6 +131,22 @@ def read_name(value: object) -> str:
         quotes = "" if isinstance(value, str) else ", in quotes if it is a number"
         raise refused(f"{shown(value)} is not a name; {NAME_FORMS}{quotes}")
     return value
+
+
+def read_prefix(value: object) -> str:
+    """What keys of etcd begin with."""
+    if not isinstance(value, str) or not _PREFIX.fullmatch(value):
+        raise refused(f"{shown(value)} is not a prefix of keys; write it such as /registry/pods/")
+    return value
+
+
+def read_factor(value: object) -> float:
+    """A multiple, above zero."""
+    text = value.strip().removesuffix("x") if isinstance(value, str) else value
+    factor = _number(text)
+    if factor is None or factor <= 0:
+        raise refused(f"{shown(value)} is not a multiple above zero; write {FACTOR_FORMS}")
+    return factor
 
 
 def plain(value: float) -> float | int:
@@ -242,3 +260,14 @@ PositiveCount = Annotated[
 
 Name = Annotated[str, BeforeValidator(read_name)]
 """A name in a map: what dotted paths are made of."""
+
+Prefix = Annotated[str, BeforeValidator(read_prefix), WithJsonSchema({"type": "string", "pattern": "^/"})]
+"""What keys of etcd begin with."""
+
+Factor = Annotated[
+    float,
+    BeforeValidator(read_factor),
+    PlainSerializer(lambda value: f"{plain(value)}x", return_type=str),
+    WithJsonSchema({"anyOf": [{"type": "string", "pattern": r"^[0-9]+(\.[0-9]*)?\s*x?$"}, {"type": "number"}]}),
+]
+"""A multiple of something else, above zero."""

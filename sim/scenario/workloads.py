@@ -11,10 +11,13 @@ from sim.errors import nearest
 from sim.scenario.distribution import Distribution, distribution
 from sim.scenario.interval import Every
 from sim.scenario.labels import Labels
-from sim.scenario.quantities import Count, Duration, Name, PositiveCount, no_more_than
+from sim.scenario.quantities import Count, Duration, Name, PositiveCount, PositiveDuration, Rate, no_more_than
 from sim.scenario.reconcile import Written
 from sim.scenario.refusal import refused, shown
+from sim.scenario.retry import Retry
 from sim.scenario.section import Section, field, required
+from sim.scenario.services import FLEETS, Certificates, Coordination, Telemetry
+from sim.units import MICROSECOND
 
 
 class PodChurn(Section):
@@ -67,7 +70,23 @@ class Writers(Section):
     labels: Labels = field("", "Labels of the objects.")
 
 
-_KINDS: Final[dict[str, type[Section]]] = {"pod_churn": PodChurn, "lists": Lists, "objects": Objects, "writers": Writers}
+class Storm(Section):
+    """Writes that come at a rate whether they are answered or not: each puts a key that never existed, straight to etcd."""
+
+    kind: Literal["storm"] = field("storm", "Writes at a rate that nobody's answer slows down.")
+    rate: Rate = required("How many are offered per second.")
+    from_: Duration = field(0, "When it begins.", alias="from")
+    for_: PositiveDuration = required("How long it lasts.", alias="for")
+    via: Literal["etcd"] = field("etcd", "Whom they ask: etcd, as raw clients of it.")
+    object: Name = required("What they write.")
+    gaps: Literal["exponential", "even"] = field("exponential", "Gaps between two of them.", "assumed: independent callers")
+    rtt: Duration = field(200 * MICROSECOND, "Round trip to etcd.", "assumed: the same zone")
+    retry: Retry = field(Retry(), "What the callers do when they are refused or not answered.")
+
+
+_KINDS: Final[dict[str, type[Section]]] = {
+    "pod_churn": PodChurn, "lists": Lists, "objects": Objects, "writers": Writers, **FLEETS, "storm": Storm,
+}  # fmt: skip
 
 
 def name_kinds(workloads: object) -> object:
@@ -102,7 +121,17 @@ Workload = Annotated[
     Annotated[PodChurn, Tag("<pod_churn>")]
     | Annotated[Lists, Tag("<lists>")]
     | Annotated[Objects, Tag("<objects>")]
-    | Annotated[Writers, Tag("<writers>")],
+    | Annotated[Writers, Tag("<writers>")]
+    | Annotated[Coordination, Tag("<coordination>")]
+    | Annotated[Certificates, Tag("<certificates>")]
+    | Annotated[Telemetry, Tag("<telemetry>")]
+    | Annotated[Storm, Tag("<storm>")],
     Discriminator(lambda value: f"<{value['kind'] if isinstance(value, Mapping) else value.kind}>"),
     BeforeValidator(_known),
 ]
+
+
+def objects_of(workload: Section) -> dict[str, str]:
+    """The kinds of objects that a workload names, by field."""
+    fields = (name for name in type(workload).model_fields if name == "object" or name.endswith("_object"))
+    return {name: getattr(workload, name) for name in fields}

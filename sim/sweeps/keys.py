@@ -22,7 +22,7 @@ from sim.scenario import Scenario, to_dict
 SAYS_ONLY: Final = ("name", "about", "extends", "variants", "objectives", "provenance", "reference", "notes")
 """Sections of a scenario that decide nothing of what is simulated."""
 _NOT_THE_MODEL: Final = (
-    "cli", "report", "sweep", "analysis", "calibration", "validation", "conform", "data", "recommend", "systems",
+    "cli", "report", "sweep", "analysis", "calibration", "validation", "conform", "data", "planning", "systems",
 )  # fmt: skip
 _PACKAGES: Final = ("numpy", "scipy", "simpy")
 

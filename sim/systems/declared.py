@@ -121,6 +121,16 @@ class Picture(Section):
     log: bool = field(False, "A logarithmic y axis.")
 
 
+class Growth(Section):
+    """How a figure grows over several variants: laws are fitted to the runs, and to what was published."""
+
+    figure: Figure = required("The figure that grows.")
+    over: str = required("What it grows with, in a word.")
+    lines: dict[str, dict[Name, Number]] = required("By name: variant to its place. Each line is fitted for itself.")
+    published: dict[Number, Number] = field({}, "The article's points: place to value.")
+    predict: Number = required("The place that every law is asked about.")
+
+
 class System(Section):
     """One of the article's systems."""
 
@@ -136,6 +146,7 @@ class System(Section):
     quick: Quick = field(Quick(), "The quick form.")
     checks: dict[Name, Check] = required("What is compared, by name; the first decides unless others say so.")
     picture: Picture | None = field(None, "What is drawn; when absent, the figure of the first check.")
+    growth: Growth | None = field(None, "Laws of growth over further variants.")
     note: str = field("", "What a reader of the verdict should know.")
 
     @model_validator(mode="after")
@@ -150,6 +161,8 @@ class System(Section):
         for check in self.checks.values():
             named += [name for name in (check.without, check.with_) if name is not None]
         named += self.picture.at if self.picture is not None else []
+        for line in self.growth.lines.values() if self.growth is not None else ():
+            named += line
         return list(dict.fromkeys(named))
 
     def deciding(self) -> list[str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
+from sim.analysis.outcome import Refused
 from sim.report.document import number
+from sim.systems.growth import Line, lines
 from sim.systems.runs import Tested
 from sim.systems.verdict import Judged
 
@@ -35,6 +37,7 @@ def _system(one: Tested) -> dict[str, Any]:
         "with": system.with_,
         "horizon_seconds": number(one.horizon_seconds),
         "checks": [_check(judged, judged.name in system.deciding()) for judged in one.judged],
+        "growth": [_line(line) for line in lines(one)],
         "note": " ".join(system.note.split()),
         "failed": one.failed or None,
     }
@@ -58,6 +61,28 @@ def _check(judged: Judged, decides: bool) -> dict[str, Any]:
         "decides": decides,
         "verdict": judged.verdict,
     }
+
+
+def _line(line: Line) -> dict[str, Any]:
+    said = line.predictions
+    return {
+        "line": line.name,
+        "points": [[number(x), number(y)] for x, y in line.points],
+        "statement": line.choice.statement,
+        "best": line.choice.best.law.name if line.choice.best is not None else None,
+        "decided": line.choice.decided,
+        "at": number(line.at),
+        "predictions": {
+            law: {"refused": found.reason} if isinstance(found, Refused)
+            else {"estimate": _digits(found.estimate), "low": _digits(found.low), "high": _digits(found.high), "level": found.level}
+            for law, found in said.items()
+        },
+    }  # fmt: skip
+
+
+def _digits(value: float) -> float:
+    """Fits agree between machines to some digits only."""
+    return float(f"{value:.6g}")
 
 
 def _value(value: float | None) -> float | int | None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from sim.report.human import horizon
+from sim.analysis.outcome import Refused
+from sim.report.human import brief, horizon, human
+from sim.systems.growth import lines as fitted
 from sim.systems.runs import Tested
 from sim.systems.table import summary
 
 _HEAD: Final = ("id", "system", "observable", "without", "with", "compared", "the article", "verdict")
+
+_BEYOND: Final = 1e15
 
 
 def page(tested: list[Tested], quick: bool, seed: int, pictures: bool) -> str:
@@ -25,7 +29,7 @@ def page(tested: list[Tested], quick: bool, seed: int, pictures: bool) -> str:
 def _row(one: Tested) -> str:
     judged = next(judged for judged in one.judged if judged.name in one.system.deciding())
     told = [
-        one.system.id, one.system.name, judged.check.shows, judged.side(judged.without), judged.side(judged.with_),
+        one.system.id, one.system.name, judged.check.shows, *judged.sides,
         judged.said(judged.value), judged.check.says or "-", one.verdict,
     ]  # fmt: skip
     return _line(told)
@@ -49,9 +53,11 @@ def _section(one: Tested, pictures: bool) -> list[str]:
         figure = f"`{check.figure}`" + (f" per `{check.per}`" if check.per else "")
         said = judged.verdict if judged.name in system.deciding() else f"({judged.verdict})"
         lines.append(
-            _line([check.shows, figure, judged.side(judged.without), judged.side(judged.with_), judged.said(judged.value),
+            _line([check.shows, figure, *judged.sides, judged.said(judged.value),
                    judged.rule, check.says or "-", said])
         )  # fmt: skip
+    if system.growth is not None:
+        lines += ["", *_growth(one)]
     if one.failed:
         lines += ["", f"A run failed: {one.failed}"]
     if system.note:
@@ -59,6 +65,28 @@ def _section(one: Tested, pictures: bool) -> list[str]:
     if pictures:
         lines += ["", f"![{system.name}: {', '.join(system.variant_names())}]({system.id}.png)"]
     return lines
+
+
+def _growth(one: Tested) -> list[str]:
+    """What each law says of each line, and whether the points choose one."""
+    growth = one.system.growth
+    assert growth is not None
+    lines = [f"Growth of `{growth.figure}` with {growth.over}, and what each law then says of {brief(growth.predict, '')}:", ""]
+    lines += [_line(["points", "law", "estimate", "95% band of a further run"]), "|---|---|---|---|"]
+    found = fitted(one)
+    for line in found:
+        points = ", ".join(f"{brief(x, '')}: {human(y, '')}" for x, y in line.points)
+        for at, (law, said) in enumerate(line.predictions.items()):
+            band = said.reason if isinstance(said, Refused) else f"{_count(said.low)} to {_count(said.high)}"
+            lines.append(_line([f"{line.name} ({points})" if at == 0 else "", law, _count(said.estimate), band]))
+    return [*lines, "", *(f"- {line.name}: {line.choice.statement}." for line in found)]
+
+
+def _count(value: float | None) -> str:
+    """Numbers beyond all that could be: no digits."""
+    if value is None:
+        return human(value, "")
+    return "beyond 1000 T" if value > _BEYOND else "0" if value < 1 / 2 else human(value, "")
 
 
 def _line(cells: list[str]) -> str:

@@ -9,10 +9,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from sim.analysis.outcome import Refused
 from sim.metrics.catalogue import describe
 from sim.report.human import brief, human
 from sim.report.overview import COLOURS, png
 from sim.systems.declared import Picture
+from sim.systems.growth import Line, lines
 from sim.systems.runs import Tested, drawn
 
 _SIZE_INCHES = (7.2, 4.2)
@@ -28,7 +30,9 @@ def picture(one: Tested) -> bytes:
         canvas = Figure(figsize=_SIZE_INCHES, dpi=110, facecolor="white", layout="constrained")
         FigureCanvasAgg(canvas)
         axes = canvas.add_subplot()
-        if declared.at:
+        if system.growth is not None:
+            _growth(axes, one)
+        elif declared.at:
             _line(axes, one, declared)
         elif not one.series.empty:
             _series(axes, one)
@@ -36,11 +40,11 @@ def picture(one: Tested) -> bytes:
             _bars(axes, one, figure, unit)
         if declared.log:
             axes.set_yscale("log")
-        elif axes.get_ylim()[0] > 0:
+        elif axes.get_yscale() != "log" and axes.get_ylim()[0] > 0:
             axes.set_ylim(bottom=0)
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: brief(float(value), unit)))
         axes.set_title(f"{system.id}  {system.name}", loc="left", fontweight="bold")
-        axes.set_ylabel(figure)
+        axes.set_ylabel(figure if system.growth is None else system.growth.figure)
         return png(canvas)
 
 
@@ -52,6 +56,30 @@ def _series(axes: Axes, one: Tested) -> None:
         axes.plot(rows["seconds"] / (3600 if hours else 60), rows[drawn(one.system)], color=colour, label=name, linewidth=1.8)
     axes.set_xlabel("hours" if hours else "minutes")
     axes.legend(frameon=False)
+
+
+def _growth(axes: Axes, one: Tested) -> None:
+    """Points, and the band of the best law for a further run; of all laws where the points choose none."""
+    growth = one.system.growth
+    assert growth is not None
+    top = 0.0
+    for colour, line in zip(_endless(), lines(one), strict=False):
+        axes.plot([x for x, _ in line.points], [y for _, y in line.points], "o", color=colour, label=f"{line.name}: {_best(line)}")
+        top = max(top, *(y for _, y in line.points))
+        at = np.linspace(1, growth.predict, 200)
+        for fit in [line.choice.best] if line.choice.best is not None else line.choice.fits:
+            axes.plot(at, fit.predict(at), color=colour, linewidth=1)
+            if not isinstance(band := fit.band(at), Refused):
+                axes.fill_between(at, band.low, band.high, color=colour, alpha=0.12, linewidth=0)
+    axes.set_ylim(0.5, top * 100)
+    axes.set_yscale("log")
+    axes.set_xscale("log")
+    axes.set_xlabel(growth.over)
+    axes.legend(frameon=False)
+
+
+def _best(line: Line) -> str:
+    return line.choice.best.law.name if line.choice.best is not None else "no law can be chosen"
 
 
 def _line(axes: Axes, one: Tested, declared: Picture) -> None:

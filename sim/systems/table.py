@@ -51,8 +51,7 @@ def _add(table: Table, one: Tested) -> None:
         check = judged.check
         table.add_row(
             system.id if at == 0 else "", name if at == 0 else "", check.shows,
-            judged.side(judged.without) if check.compare != "with" else "",
-            judged.side(judged.with_) if check.compare != "without" else "",
+            *judged.sides,
             judged.said(judged.value) if check.compare not in ("without", "with") else "", check.says or "-", said,
         )  # fmt: skip
     if one.failed:

@@ -62,8 +62,13 @@ class Judged:
             return "never"
         return _said(self.check, value, self.unit)
 
-    def side(self, value: float | None) -> str:
-        """One side as people say it."""
+    @property
+    def sides(self) -> tuple[str, str]:
+        """Both sides as people say them; empty what is not compared."""
+        compare = self.check.compare
+        return "" if compare == "with" else self._side(self.without), "" if compare == "without" else self._side(self.with_)
+
+    def _side(self, value: float | None) -> str:
         return "never" if value == NEVER else human(value, self.unit)
 
 

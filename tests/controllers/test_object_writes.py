@@ -8,15 +8,17 @@ from small_cluster import apps, controller, simulate
 
 def fight(horizon: str = "1s", clients: int = 10, objects: int = 1, **write):
     """Clients that read an object, add one to a number in it, and write it, every 100 ms and all at about the same moment."""
+    hypotheses = write.pop("hypotheses", {})
     think = {"constant": "100ms"}
     workload = {"kind": "writers", "object": "app", "clients": clients, "objects": objects, "think": think, "write": write}
-    run = simulate(horizon, workloads={"w": workload})
+    run = simulate(horizon, workloads={"w": workload}, hypotheses=hypotheses)
     metrics, etcd = run.metrics, run.writers["w"]
     under_way = clients
     assert metrics["writes.requests"] - metrics["writes.succeeded"] - metrics["writes.conflicts"] in range(under_way + 1)
     assert etcd["puts"] == pytest.approx(metrics["writes.succeeded"] - metrics["writes.unchanged"], abs=under_way)
     # A failed transaction is an entry of the log all the same, without a revision.
     assert metrics["objects.app.wal_entries"] == pytest.approx(etcd["puts"] + etcd["conflicts"], abs=under_way)
+    assert metrics["writes.transactions"] == pytest.approx(etcd["puts"] + etcd["conflicts"], abs=under_way)
     assert metrics["etcd.revision"] == objects + 1 + etcd["puts"]
     return metrics, etcd
 
@@ -48,6 +50,31 @@ def test_a_patch_without_lock_never_conflicts_and_loses_what_others_wrote(verb):
     # Increments that are there, increments that are not.
     assert etcd["puts"] + metrics["writes.lost_updates"] == metrics["writes.succeeded"]
     assert etcd["conflicts"] == 9 * ROUNDS  # the server tried again by itself, once each
+
+
+def test_what_a_change_costs_etcd_and_its_author():
+    """Ten at a time. Locked or merged: ten transactions for one change, since the nine that lost a race change nothing more."""
+    alone, _ = fight(clients=1, verb="update")
+    locked, _ = fight(verb="update")
+    merged, _ = fight(verb="merge_patch")
+    assert alone["writes.transactions_per_change"] == alone["writes.changed"] / ROUNDS == 1
+    assert locked["writes.transactions_per_change"] == 10
+    assert merged["writes.transactions_per_change"] == 10  # the server's second try finds nothing left to change
+    assert merged["writes.changed"] + merged["writes.lost_updates"] == merged["writes.succeeded"]
+    assert alone["writes.change_seconds.max"] == pytest.approx(0.0055, abs=0.001)
+    retried, _ = fight("10s", retry="default")
+    assert locked["writes.change_seconds.max"] == pytest.approx(alone["writes.change_seconds.max"], abs=0.001)  # or not at all
+    assert retried["writes.change_seconds.max"] > 0.040 + alone["writes.change_seconds.max"]  # the last try, after four pauses
+    assert retried["writes.transactions_per_change"] < 5
+
+
+def test_if_a_merge_patch_locked_it_would_be_an_update():
+    """The article's claim about MergeFrom, as a hypothesis: conflicts in place of lost updates."""
+    claimed, _ = fight(verb="merge_patch", hypotheses={"merge_patch_locks": True})
+    assert claimed["writes.conflicts"] == 9 * ROUNDS
+    assert claimed["writes.lost_updates"] == 0
+    asked, _ = fight(verb="json_patch", hypotheses={"merge_patch_locks": True})
+    assert asked["writes.conflicts"] == 0  # it is a claim about merge patches
 
 
 def test_retry_on_conflict_gets_nearly_all_through():

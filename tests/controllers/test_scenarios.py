@@ -45,9 +45,16 @@ def test_error_storm():
 
 
 def test_write_conflicts():
-    variants = ("update", "update-retried", "merge-patch", "merge-patch-locked", "apply", "apart")
+    variants = (
+        "update", "update-retried", "merge-patch", "merge-patch-as-claimed", "merge-patch-locked", "apply", "apart",
+    )  # fmt: skip
     found = {variant: run.metrics for variant, run in runs("write-conflicts", "30s", *variants).items()}
     assert found["update"]["writes.conflicts"] == found["merge-patch-locked"]["writes.conflicts"] > 100
+    assert found["merge-patch-as-claimed"] == found["merge-patch-locked"]
+    costs = {variant: metrics["writes.transactions_per_change"] for variant, metrics in found.items()}
+    assert costs["apart"] == 1
+    assert 1.1 < costs["update-retried"] < costs["merge-patch"] < 2  # the server's own second try is spent on a lost update
+    assert found["update-retried"]["writes.change_seconds.p99"] > 2 * found["update"]["writes.change_seconds.p99"]
     assert found["update-retried"]["writes.given_up"] < 0.05 * found["update"]["writes.conflicts"]
     assert found["merge-patch"]["writes.lost_updates"] > 100
     assert found["merge-patch"]["writes.conflicts"] == found["apart"]["writes.conflicts"] == 0
@@ -73,3 +80,14 @@ def test_informer_outage():
     assert reconciles["outage"] > reconciles["calm"] + 3 * 1500  # three lists of 2,000, less what they were not told
     assert reconciles["with-predicate"] <= reconciles["calm"]
     assert reconciles["slow-handler"] == pytest.approx(6 * 240 / 0.3, rel=0.02)
+
+
+def test_degenerate_keys():
+    found = {name: run.metrics for name, run in runs("degenerate-keys", "30s", "sound", "malformed", "all").items()}
+    for metrics in found.values():
+        assert metrics["informer.keys"] + metrics["informer.objects_lost"] == 1000  # each object is listed, or lost
+    assert found["sound"]["informer.objects_lost"] == found["sound"]["controller.errors"] == 0
+    assert 40 <= found["malformed"]["informer.objects_lost"] <= 60
+    assert found["malformed"]["informer.degenerate_keys"] == 2
+    assert found["all"]["informer.keys"] <= 2
+    assert found["all"]["writes.succeeded"] == 0

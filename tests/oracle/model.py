@@ -29,6 +29,7 @@ from sim import distributions
 from sim.etcd import bbolt, wal
 from sim.scenario import Scenario
 from sim.scenario import distribution as laws
+from sim.scenario.machines import device
 from sim.streams import Delays, Streams
 from sim.units import SECOND, Bytes, Nanoseconds
 
@@ -129,20 +130,34 @@ class Mailbox:
 
 
 class Disk:
-    """One user's view of a member's disk. `syncs` gets (end, duration) of each write and fdatasync."""
+    """One user's view of a member's disk. `syncs` gets (end, duration) of each write and fdatasync.
 
-    def __init__(self, env: Environment, draw: Draw, bandwidth: float, stalls: list[tuple[Nanoseconds, Nanoseconds]]):
+    behind: another user of the same device, for whose fdatasync in flight this one waits.
+    """
+
+    def __init__(
+        self, env: Environment, draw: Draw, bandwidth: float, stalls: list[tuple[Nanoseconds, Nanoseconds]],
+        behind: Disk | None = None,
+    ):  # fmt: skip
         self._env, self.draw, self._ns_per_byte, self._stalls = env, draw, SECOND / bandwidth, stalls
+        self._behind = behind
+        self.in_flight: Event | None = None
         self.syncs: list[tuple[Nanoseconds, Nanoseconds]] = []
 
     def sync(self, size: Bytes) -> Process:
         """Write `size` bytes and make them durable."""
-        yield from self.work(self.draw() + int(size * self._ns_per_byte))
+        began = self._env.now
+        if self._behind is not None and self._behind.in_flight is not None:
+            yield self._behind.in_flight
+        self.in_flight = self._env.event()
+        yield from self.work(self.draw() + int(size * self._ns_per_byte), began)
+        done, self.in_flight = self.in_flight, None
+        done.succeed()
 
-    def work(self, work: Nanoseconds) -> Process:
-        """Be busy for that long. While the disk is frozen nothing gets on."""
+    def work(self, work: Nanoseconds, since: float | None = None) -> Process:
+        """Be busy for that long. While the disk is frozen nothing gets on. since: when it was asked for, if it had to wait."""
         env = self._env
-        began = env.now
+        began = env.now if since is None else since
         while work:
             frozen_until = max((end for start, end in self._stalls if start <= env.now < end), default=env.now)
             if frozen_until > env.now:
@@ -352,8 +367,9 @@ class Etcd:
         self.batches = 0
         self.no_space = False
 
-        self.wal = self._disk(leading, "wal")
         self._file = self._disk(leading, "backend")
+        shared = device(scenario, leading, "wal").name == device(scenario, leading, "backend").name
+        self.wal = self._disk(leading, "wal", behind=self._file if shared else None)
         self._inbox = Mailbox(env)
         self.log = Log(self._etcd.segment_size, len(following))
         self.followers = {name: self._follower(leading, name, number) for number, name in enumerate(following)}
@@ -378,11 +394,11 @@ class Etcd:
     def _delays(self, law: laws.Distribution, name: str) -> Draw:
         return Delays(self._streams(name), _table(law)).draw
 
-    def _disk(self, name: str, file: Literal["wal", "backend"]) -> Disk:
-        profile = self._etcd.members[name].profile
+    def _disk(self, name: str, file: Literal["wal", "backend"], behind: Disk | None = None) -> Disk:
+        profile = device(self.scenario, name, file).profile
         law = profile.fdatasync if file == "wal" or profile.backend_fdatasync is None else profile.backend_fdatasync
         stalls = [(fault.at, fault.at + fault.for_) for fault in self.scenario.faults.values() if fault.hits(name, file)]
-        return Disk(self.env, self._delays(law, f"etcd.{name}.{file}"), profile.bandwidth, stalls)
+        return Disk(self.env, self._delays(law, f"etcd.{name}.{file}"), profile.bandwidth, stalls, behind)
 
     def _follower(self, leading: str, name: str, number: int) -> Follower:
         network = self._etcd.network
@@ -396,7 +412,8 @@ class Etcd:
             self.log.acked[number] = batch
             self._inbox.ring()
 
-        there, back, bandwidth = way(f"{leading}-{name}"), way(f"{name}-{leading}"), self._etcd.members[name].profile.bandwidth
+        there, back = way(f"{leading}-{name}"), way(f"{name}-{leading}")
+        bandwidth = device(self.scenario, name, "wal").profile.bandwidth
         return Follower(self.env, self._disk(name, "wal"), there, back, bandwidth, acknowledged)
 
     def _preload(self) -> None:

@@ -23,7 +23,7 @@ from sim.etcd import wal
 from sim.etcd.backend import CODES, Backend
 from sim.etcd.follower import Follower
 from sim.etcd.request import Op, Outcome, Shape
-from sim.hardware.disk import Disk, Stalls
+from sim.hardware.disk import Disk, SharedLog, Stalls
 from sim.journal import Journal
 from sim.processes.events import NOTHING, Call, Ghost
 from sim.processes.leader import Leader
@@ -247,22 +247,24 @@ class Case:
 QUICK = {"fdatasync": {"mean": "700us", "sd": "240us"}, "bandwidth": "110MB/s"}
 SLOW = {"fdatasync": {"median": "2ms", "p99": "9ms"}, "backend_fdatasync": {"median": "9ms", "p99": "40ms"}, "bandwidth": "30MB/s"}
 WIDE = {**QUICK, "bandwidth": "8GB/s"}
+TWO_DISKS = {"cores": "off", "disks": {"log": {"profile": QUICK}, "data": {"profile": SLOW}}}
 EXPONENTIAL = {"quantiles": {0: "0s", 0.5: "700us", 0.9: "2300us", 0.99: "4600us", 1: "9ms"}}
 
 
 def case(
     horizon: str, clients: int, think: Any = EXPONENTIAL, members: int = 3, traffic: Traffic = nothing, answers: int = 1500,
     disk: Any = QUICK, faults: Any = (), value: str = "1KiB", outcomes: str = "CREATED", batch: int = 100, pause: str = "10ms",
-    **etcd: Any,
+    apart: bool = False, **etcd: Any,
 ) -> Case:  # fmt: skip
+    place = {"machine": "two", "wal": "log", "backend": "data"} if apart else {}
     described = {
         "horizon": horizon,
         "etcd": {
-            "members": {name: {"disk": disk, "machine": "any"} for name in "abcde"[:members]},
+            "members": {name: {"disk": disk, "machine": "any"} | place for name in "abcde"[:members]},
             "compaction": {"by": "never", "batch": batch, "pause": pause},
             **etcd,
         },
-        "machines": {"any": {"cores": "off"}},  # who gets a core is tested by theory (tests/theory/test_cpu.py)
+        "machines": {"any": {"cores": "off"}, "two": TWO_DISKS},  # who gets a core is tested by theory (tests/theory/test_cpu.py)
         "apiservers": {},
         "clients": {"load": {"clients": clients, "think": think, "value_bytes": value}} if clients else {},
         "faults": {f"fault-{number}": {"kind": "disk_stall", **fault} for number, fault in enumerate(faults)},
@@ -304,6 +306,7 @@ CASES = {
     "far members": case("2s", 60, "5ms", 5, network={"rtt": "10ms", "jitter": "8ms"}),
     "no jitter": case("1s", 20, network={"rtt": "1ms", "jitter": "0s"}),
     "slow disks": case("3s", 60, disk=SLOW),
+    "log and backend apart": case("2s", 30, members=1, apart=True),
     "small batch limit": case("300ms", 100, batch_limit=37),
     "long batch interval": case("2s", 30, "10ms", batch_interval="700ms"),
     "large values": case("1s", 30, "2ms", value="90KiB", answers=500),
@@ -489,6 +492,20 @@ def one_fdatasync_a_commit(patched: pytest.MonkeyPatch) -> None:
     patched.setattr(Disk, "sync", half)
 
 
+def log_and_backend_have_a_device_each(patched: pytest.MonkeyPatch) -> None:
+    patched.setattr(SharedLog, "sync", Disk.sync)
+
+
+def the_log_does_not_let_the_backend_catch_up(patched: pytest.MonkeyPatch) -> None:
+    sync = SharedLog.sync
+
+    def blind(self: SharedLog, at: Nanoseconds, size: Bytes) -> Nanoseconds:
+        self.catch_up = lambda _: None
+        return sync(self, at, size)
+
+    patched.setattr(SharedLog, "sync", blind)
+
+
 def a_stall_spares_what_is_in_progress(patched: pytest.MonkeyPatch) -> None:
     finish = Stalls.finish
 
@@ -528,6 +545,8 @@ def deletes_do_not_commit(patched: pytest.MonkeyPatch) -> None:
         (all_but_one_are_a_quorum, "5 members, medium"),
         (the_timer_does_not_wait_for_its_commit, "slow disks"),
         (one_fdatasync_a_commit, "1 members, medium"),
+        (log_and_backend_have_a_device_each, "slow disks"),
+        (the_log_does_not_let_the_backend_catch_up, "3 members, light"),
         (a_stall_spares_what_is_in_progress, "leader stalls"),
         (a_timeout_withdraws_the_proposal, "leader stalls past the timeout"),
         (lists_hold_up_nothing, "lists before compactions"),

@@ -368,12 +368,13 @@ FAULTS = {
     "{kind: apiserver_outage, target: members.a, at: 1s, for: 1s}":
         '.target: "members.a" cannot have a fault of kind apiserver_outage; write apiservers.<name>',
     "{kind: disk_stall, target: apiservers.api, at: 1s, for: 1s}":
-        '.target: "apiservers.api" cannot have a fault of kind disk_stall; write members.<name>',
+        '.target: "apiservers.api" cannot have a fault of kind disk_stall; write members.<name>, leader, or '
+        "machines.<name>.disks.<name>",
     "{kind: apiserver_outage, target: apiservers.api.wal, at: 1s, for: 1s}":
         '.target: "apiservers.api.wal" cannot have a fault of kind apiserver_outage; write apiservers.<name>',
     "{kind: apiserver_outage, target: api, at: 1s, for: 1s}": (
         '.target: "api" is not a target; write members.<name>, its members.<name>.wal or '
-        "members.<name>.backend, or apiservers.<name>"
+        "members.<name>.backend, leader, machines.<name>.disks.<name>, or apiservers.<name>"
     ),
     "{kind: apiserver_outage, at: 1s, for: 1s}": ".target: missing; it is required",
     "{kind: apiserver_outage, target: apiservers.api, at: 1s, for: 0}": '.for: "0" is not allowed' + POSITIVE,
@@ -383,9 +384,9 @@ FAULTS = {
         '.kind: "apiserver_outag" is not allowed; one of disk_stall, apiserver_outage',
     "{kind: apiserver_outage, target: [apiservers.api], at: 1s, for: 1s}": (
         '.target: "[apiservers.api]" is not a target; write members.<name>, its members.<name>.wal or '
-        "members.<name>.backend, or apiservers.<name>"
+        "members.<name>.backend, leader, machines.<name>.disks.<name>, or apiservers.<name>"
     ),
-    "outage": ': "outage" is not a mapping; allowed keys: kind, target, at, for',
+    "outage": ': "outage" is not a mapping; allowed keys: kind, target, at, every, for',
 }  # fmt: skip
 
 FILES = {

@@ -245,7 +245,39 @@ CASES = {
     "target of a fault": (
         HEAD + "faults: {f: {kind: disk_stall, target: disks.a, at: 1s, for: 1s}}",
         'faults.f.target: "disks.a" is not a target; write members.<name>, its members.<name>.wal or members.<name>.backend, '
-        "or apiservers.<name>",
+        "leader, machines.<name>.disks.<name>, or apiservers.<name>",
+    ),
+    "a fault without a time": (
+        HEAD + "faults: {f: {kind: disk_stall, target: leader, for: 1s}}",
+        "faults.f.at: missing; write when it begins, or how often with `every`",
+    ),
+    "machine of a fault": (
+        HEAD + "faults: {f: {kind: disk_stall, target: machines.m.disks.d, at: 1s, for: 1s}}",
+        'faults.f.target: "m" is not a declared machine; declared: none',
+    ),
+    "disk of a fault": (
+        HEAD + "machines: {m: {disks: {ssd: {profile: nvme}}}}\n"
+        "faults: {f: {kind: disk_stall, target: machines.m.disks.sdd, at: 1s, for: 1s}}",
+        'faults.f.target: "sdd" is not a declared disk of m; did you mean "ssd"?',
+    ),
+    "a fault of a disk that is the machine's": (
+        "horizon: 1h\nmachines: {m: {disks: {ssd: {profile: nvme}}}}\netcd: {members: {a: {machine: m}}}\n"
+        "faults: {f: {kind: disk_stall, target: members.a.wal, at: 1s, for: 1s}}",
+        "faults.f.target: a has no disk of its own; write machines.m.disks.ssd",
+    ),
+    "machine of a member": (
+        "horizon: 1h\nmachines: {m1: {disks: {ssd: {profile: nvme}}}}\netcd: {members: {a: {machine: m2}}}",
+        'etcd.members.a.machine: "m2" is not a declared machine; declared: m1',
+    ),
+    "disk of a member": (
+        "horizon: 1h\nmachines: {m1: {disks: {ssd: {profile: nvme}}}}\netcd: {members: {a: {machine: m1, wal: log}}}",
+        'etcd.members.a.wal: "log" is not a declared disk of m1; declared: ssd',
+    ),
+    "disk of no machine": (
+        "horizon: 1h\netcd: {members: {a: {wal: log}}}", "etcd.members.a.wal: names a disk of a machine; write machine, too"
+    ),
+    "link of nobody": (
+        etcd("links: {a-z: {rtt: 1ms}}"), "etcd.links.a-z: is not a link between two members (a-b) or two zones; members: a, b, c"
     ),
     "no API server": (
         HEAD + "apiservers: {}\nbackground: {nodes: 3}",
@@ -258,7 +290,8 @@ CASES = {
     # kinds
     "kind from the name": (
         HEAD + "workloads: {churn: {every: 1m}}",
-        "workloads.churn.kind: missing, and the name is not a kind; one of pod_churn, lists, objects, writers",
+        "workloads.churn.kind: missing, and the name is not a kind; one of pod_churn, lists, objects, "
+        "writers, coordination, certificates, telemetry, storm",
     ),
     "kind of workload": (
         HEAD + "workloads: {churn: {kind: pod_chrun, every: 1m}}",

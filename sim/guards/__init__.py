@@ -1,0 +1,1 @@
+"""Defences under study: what refuses a request before it does harm. Plain state machines."""
