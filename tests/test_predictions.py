@@ -1,8 +1,8 @@
 """What must follow from the one fitted number, without refitting: each of these can fail.
 
-With churn c, requeue period P and time T the leak's law is c T^2 / (2 P) keys. In the small scenario c = 1 / 15.7 s, P = 10 s
-and T = 8640 s give 237,744 keys, and a rate of T / 157 s per second: the final rate of the article's day, reached in a tenth
-of the time.
+With churn c, requeue period P and time T the leak's law is c T^2 / (2 P) keys. In the first half of the small scenario
+c = 1 / 15.7 s, P = 10 s and T = 4320 s give 59,436 keys, and a rate of T / 157 s per second: half the final rate of the article's day, reached
+in a twentieth of the time.
 """
 
 from __future__ import annotations
@@ -11,8 +11,14 @@ import pytest
 
 import sim
 
-CHURN, PERIOD, HORIZON = 15.7, 10.0, 8640.0
+CHURN, PERIOD, HORIZON = 15.7, 10.0, 4320.0
 LEAK = HORIZON**2 / (2 * CHURN * PERIOD)
+
+
+@pytest.fixture
+def leak(leak):
+    """The same, for the first half of its time."""
+    return lambda variant="leaking", change=None: leak(variant, {"horizon": "72m", **(change or {})})
 
 
 def leaked(run: sim.Run) -> float:
@@ -23,11 +29,12 @@ def leaked(run: sim.Run) -> float:
 def test_the_leak_grows_quadratically(leak):
     assert leaked(leak()) == pytest.approx(LEAK, rel=0.01)
     created = leak().series["etcd.keys_created"]
-    assert created.iloc[-1] / created.iloc[len(created) // 2 - 1] == pytest.approx(4, rel=0.03)
+    junk = created - 8 * created.index / CHURN  # without a pod's own keys
+    assert junk.iloc[-1] / junk.iloc[len(junk) // 2 - 1] == pytest.approx(4, rel=0.02)
 
 
 def test_half_the_horizon_gives_a_quarter_of_the_keys(leak):
-    assert leaked(leak(change={"horizon": "1.2h"})) == pytest.approx(leaked(leak()) / 4, rel=0.02)
+    assert leaked(leak(change={"horizon": "36m"})) == pytest.approx(leaked(leak()) / 4, rel=0.02)
 
 
 def test_twice_the_requeue_period_gives_half_the_keys(leak):
@@ -35,7 +42,7 @@ def test_twice_the_requeue_period_gives_half_the_keys(leak):
     assert leaked(slower) == pytest.approx(leaked(leak()) / 2, rel=0.01)
 
 
-@pytest.mark.parametrize("qps", [10, 20, 50])
+@pytest.mark.parametrize("qps", [10, 20])
 def test_a_client_limit_turns_the_curve_linear_from_the_moment_it_is_reached(leak, qps):
     limited = leak(change={"controllers.zero-pod-writer.client.qps": qps, "controllers.zero-pod-writer.client.burst": 30})
     reached = qps * CHURN * PERIOD
