@@ -13,6 +13,7 @@ from sim.assembly import World
 from sim.metrics.histogram import Histogram
 from sim.metrics.recorder import Recorder
 from sim.processes.reconcilers import WriteTally
+from sim.processes.running import RunningController
 from sim.result import Distribution, Run, upper_seconds
 from sim.units import HOUR, MINUTE, SECOND, Nanoseconds, seconds
 
@@ -96,6 +97,9 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
         "controller.terminal_errors": sum(c.tally.terminal_errors for c in world.controllers),
         "controller.panics": sum(c.tally.panics for c in world.controllers),
         "controller.requeues": sum(c.tally.requeues for c in world.controllers),
+        "controller.failing_keys": sum(len(c.tally.failing) for c in world.controllers),
+        "controller.failing_keys.max": sum(c.tally.failing_max for c in world.controllers),
+        "controller.runs_per_event": _runs_per_event(world.controllers),
         "controller.restarts": sum(max(0, manager.lives - 1) for manager in world.managers),
         "leader_election.changes": sum(max(0, led.changes - 1) for led in world.leaderships),
         "leader_election.leaderless_seconds": seconds(sum(led.without for led in world.leaderships)),
@@ -114,7 +118,9 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
     metrics["writes.transactions_per_change"] = _per_change(tallies)
     recorders = [recorder for c in world.controllers for recorder in c.recorders]
     metrics |= {f"events.{figure}": sum(getattr(recorder, figure) for recorder in recorders) for figure in _EVENTS}
-    metrics["etcd.seconds_to_quota"], quota_status = _seconds_to_quota(recorder, series)
+    status: dict[str, str] = {}
+    metrics["controller.recovery_seconds"], status["controller.recovery_seconds"] = _recovery(recorder)
+    metrics["etcd.seconds_to_quota"], status["etcd.seconds_to_quota"] = _seconds_to_quota(recorder, series)
     for name, found in distributions.items():
         metrics.update(found.figures(name))
     for name, follower in world.followers.items():
@@ -129,6 +135,12 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
         metrics[f"controllers.{name}.reconciles"] = sum(c.tally.reconciles for c in own)
         metrics[f"controllers.{name}.errors"] = sum(c.tally.errors for c in own)
         metrics[f"controllers.{name}.requests"] = sum(client.requests for client in world.clients[name])
+        metrics[f"controllers.{name}.failing_keys"] = sum(len(c.tally.failing) for c in own)
+        metrics[f"controllers.{name}.runs_per_event"] = _runs_per_event(own)
+        metrics[f"controllers.{name}.retries"] = sum(c.retries for c in own)
+        metrics[f"controllers.{name}.dropped"] = sum(c.tally.dropped for c in own)
+        metrics[f"controllers.{name}.adds"] = sum(c.adds for c in own)
+        metrics[f"controllers.{name}.depth.max"] = max(c.depth_max for c in own)
         metrics[f"controllers.{name}.zero_value_keys"] = sum(c.cache.zero_values for c in own)
         for figure in _WRITES:
             metrics[f"controllers.{name}.writes.{figure}"] = sum(getattr(c.writes, figure) for c in own)
@@ -168,9 +180,30 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
         incident.at_seconds
     )
     return Run(
-        variant, seed, seconds(horizon), metrics, {"etcd.seconds_to_quota": quota_status}, writers, incidents, series,
+        variant, seed, seconds(horizon), metrics, status, writers, incidents, series,
         distributions, windows, wall_seconds,
     )  # fmt: skip
+
+
+def _runs_per_event(controllers: list[RunningController]) -> float | None:
+    """Runs for each key that an event added: a key that waited for a delay was added once more when that was over."""
+    added = sum(c.adds - c.retries for c in controllers)
+    return sum(c.tally.reconciles for c in controllers) / added if added > 0 else None
+
+
+def _recovery(recorder: Recorder) -> tuple[float | None, str]:
+    """From the end of the last fault to the success of the last key that had failed; 0 where none failed any more by then.
+
+    unknown: there was no fault, or its end is not reached. never: a key that failed, or was dropped, has not succeeded by then.
+    """
+    world, horizon = recorder.world, recorder.horizon
+    ends = [end for spells in world.calendars.spells.values() for begins, end in spells if begins < horizon]
+    if not ends or max(ends) >= horizon or not world.controllers:
+        return None, "unknown"
+    if any(c.tally.failing for c in world.controllers):
+        return None, "never"
+    settled = max(c.tally.settled_at for c in world.controllers)
+    return seconds(max(0, settled - max(ends))), "reached"
 
 
 def _per_change(tallies: list[WriteTally]) -> float | None:

@@ -22,7 +22,7 @@ class Webhook:
     """One webhook. operations: `create`, `update`, `delete`; resource: the kind of object, empty for all.
 
     latency: draws the time of a call, nanoseconds. failing, denying: share of the calls that then fail, or deny; `chance`
-    draws from [0, 1), None where both are 0.
+    draws from [0, 1), None where both are 0. down: whether every call fails now, None where that never happens.
     """
 
     operations: frozenset[str]
@@ -34,6 +34,7 @@ class Webhook:
     failing: float = 0.0
     denying: float = 0.0
     chance: Callable[[], float] | None = None
+    down: Callable[[], bool] | None = None
     calls: int = 0
     failures: int = 0
     denials: int = 0
@@ -47,7 +48,7 @@ class Webhook:
         self.calls += 1
         took = self.latency()
         drawn = 1.0 if self.chance is None else self.chance()
-        if drawn < self.failing or took > self.timeout:
+        if drawn < self.failing or took > self.timeout or (self.down is not None and self.down()):
             self.failures += 1
             return min(took, self.timeout), not self.fail_closed
         if drawn < self.failing + self.denying:

@@ -61,6 +61,7 @@ class World:
     informers: list[InformerPart]
     storms: dict[str, StormTally]
     limiters: dict[str, WriteLimiter]
+    calendars: Calendars
 
     @property
     def servers(self) -> list[ApiServer]:
@@ -93,6 +94,7 @@ def build(scenario: Scenario, seed: int, horizon: Nanoseconds | None = None) -> 
         ground.incidents, workloads.client_latencies, ground.list_durations, ground.shapes,
         controllers.informers,
         workloads.storms, limiters(cluster.door, scenario),
+        calendars,
     )  # fmt: skip
 
 

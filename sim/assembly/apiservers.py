@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from sim.apiserver.flowcontrol.control import FlowControl, MaxInFlight
@@ -60,9 +62,11 @@ class ApiServers:
     def _server(self, name: str, group: str, server: declared.ApiServer) -> None:
         ground, cluster = self.ground, self.cluster
         to_client = server.rtt_to_clients // 2
+        overhead = ground.delays(server.overhead, f"apiserver.{name}.overhead").draw
+        slower = self._calendars.slowness(group, self._now)
         api_server = ApiServer(
             to_client, server.rtt_to_etcd // 2 + ground.scenario.etcd.costs.request,
-            ground.delays(server.overhead, f"apiserver.{name}.overhead").draw,
+            overhead if slower is None else partial(_both, overhead, slower),
             ground.draws(server.admission, f"apiserver.{name}.admission", 4096),
             per_object=server.per_object, webhooks=self._webhooks, request_timeout=server.request_timeout,
             outages=self._calendars.outages(group),
@@ -92,8 +96,11 @@ class ApiServers:
         return Webhook(
             webhook.operations, webhook.object, webhook.kind == "mutating",
             ground.delays(webhook.latency, f"webhooks.{name}.latency").draw, webhook.timeout, webhook.failure_policy == "fail",
-            webhook.failing, webhook.denying, chance,
+            webhook.failing, webhook.denying, chance, self._calendars.fails(name, self._now),
         )  # fmt: skip
+
+    def _now(self) -> Nanoseconds:
+        return self.ground.env._now
 
     def next(self) -> Gateway:
         """The API server that the next client connects to."""
@@ -173,6 +180,10 @@ class ApiServers:
             name = f"component-{number}"
             client = self.client(name, "leader-election")
             beat(client, lease, "lease", name, declared_background.leader_election_every, elections, True)
+
+
+def _both(first: Callable[[], Nanoseconds], second: Callable[[], Nanoseconds]) -> Nanoseconds:
+    return first() + second()
 
 
 def _flow_control(server: declared.ApiServer) -> FlowControl | MaxInFlight:

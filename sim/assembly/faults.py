@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
 from sim.assembly.ground import Ground
 from sim.hardware.disk import Stalls
 from sim.scenario.faults import Fault
 from sim.scenario.machines import Device, File, device
 from sim.units import Nanoseconds, seconds
 
+_WHAT: Final = {
+    "disk_stall": "freezes", "apiserver_outage": "does not listen", "apiserver_slow": "is slow", "webhook_failure": "fails",
+}  # fmt: skip
 Spell = tuple[Nanoseconds, Nanoseconds]
 """From when until when, nanoseconds."""
 
@@ -36,6 +42,22 @@ class Calendars:
             spell for name, fault in self._scenario.faults.items()
             if fault.kind == "apiserver_outage" and fault.victim == apiserver for spell in self.spells[name]
         )  # fmt: skip
+
+    def slowness(self, apiserver: str, now: Callable[[], Nanoseconds]) -> Callable[[], Nanoseconds] | None:
+        """What a request that begins now takes longer at the API servers of a name; None where that is always nothing."""
+        slow = [
+            (*spell, fault.adds or 0) for name, fault in self._scenario.faults.items()
+            if fault.kind == "apiserver_slow" and fault.victim == apiserver for spell in self.spells[name]
+        ]  # fmt: skip
+        return (lambda: sum(adds for begins, ends, adds in slow if begins <= now() < ends)) if slow else None
+
+    def fails(self, webhook: str, now: Callable[[], Nanoseconds]) -> Callable[[], bool] | None:
+        """Whether a webhook fails now; None where it never does."""
+        spells = [
+            spell for name, fault in self._scenario.faults.items()
+            if fault.kind == "webhook_failure" and fault.victim == webhook for spell in self.spells[name]
+        ]  # fmt: skip
+        return (lambda: any(begins <= now() < ends for begins, ends in spells)) if spells else None
 
     def stalls(self, member: str, file: File, leads: bool) -> Stalls:
         """When the disk under a file of a member is frozen; what is aimed at the leader counts where it `leads`."""
@@ -68,7 +90,7 @@ class Calendars:
     def announce(self) -> None:
         """Note each fault among the incidents."""
         for name, fault in self._scenario.faults.items():
-            stalls = fault.kind == "disk_stall"
-            what, whom = ("freezes", f"the disk of {fault.target}") if stalls else ("does not listen", fault.target)
+            whom = f"the disk of {fault.target}" if fault.kind == "disk_stall" else fault.target
+            what = _WHAT[fault.kind]
             for begins, _ in self.spells[name]:
                 self._ground.incident(begins, fault.kind, f"{name}: {whom} {what} for {seconds(fault.for_):g} s")

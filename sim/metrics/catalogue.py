@@ -135,6 +135,9 @@ _FIGURES: Final[dict[Group, tuple[Figure, ...]]] = {
         _counter("controller.terminal_errors", "reconciles", "Of these: terminal ones, which are not tried again."),
         _counter("controller.panics", "reconciles", "Reconciles that panicked."),
         _counter("controller.requeues", "reconciles", "Reconciles that asked to be requeued, without an error."),
+        _gauge("controller.failing_keys", "items", "Keys whose last run failed, whether they come back or were dropped."),
+        _gauge("controller.runs_per_event", "reconciles", "Runs for each key that an event added: what retries multiply."),
+        _gauge("controller.recovery_seconds", "seconds", "From the end of the last fault to the success of the last failing key."),
         _counter("controller.restarts", "restarts", "Times that a controller's process ended and was started again."),
         _counter("leader_election.changes", "changes", "Times that another process, or another life of it, took a lease over."),
         _gauge("leader_election.leaderless_seconds", "seconds", "Time without a leader after the first, of all leases."),
@@ -308,7 +311,8 @@ _FLEETS: Final = tuple(name for name in _BY_NAME if name.startswith("fleet."))
 _REPEATED: Final = {
     "members.": ("wal_bytes_written", "wal_fsync_seconds"),
     "controllers.": (
-        "reconciles", "errors", "requests", "zero_value_keys", "queue_seconds", "work_seconds", *_WRITES,
+        "reconciles", "errors", "requests", "failing_keys", "runs_per_event", "adds", "retries", "dropped", "depth",
+        "zero_value_keys", "queue_seconds", "work_seconds", *_WRITES,
         *(name for name in _BY_NAME if name.startswith("events.")),
     ),
     "workloads.": (*_WRITES, *_FLEETS, *(name for name in _BY_NAME if name.startswith("storm."))),

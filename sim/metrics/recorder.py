@@ -187,6 +187,7 @@ class Recorder:
                 "workqueue.longest_running_seconds": max(
                     (controller.longest_running(now) for controller in world.controllers), default=0.0
                 ),
+                "controller.failing_keys": sum(len(controller.tally.failing) for controller in world.controllers),
                 "informer.degenerate_keys": sum(part.degenerate_keys for part in world.informers),
                 "informer.objects_lost": sum(part.objects_lost for part in world.informers),
                 "cache.zero_value_keys": sum(controller.cache.zero_values for controller in world.controllers),

@@ -6,7 +6,7 @@ Sources: controller-runtime pkg/internal/controller/controller.go (processNextWo
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
 
@@ -35,7 +35,10 @@ DONE, REQUEUE_AFTER, FAILED = Result.DONE, Result.REQUEUE_AFTER, Result.FAILED
 
 @dataclass(slots=True)
 class Tally:
-    """What all workers of a controller have done."""
+    """What all workers of a controller have done.
+
+    failing: keys whose last run failed, whether they come back or were dropped; settled_at: when the last one of them succeeded.
+    """
 
     reconciles: int = 0
     errors: int = 0
@@ -45,6 +48,20 @@ class Tally:
     dropped: int = 0
     busy: int = 0
     busy_max: int = 0
+    failing: set[Hashable] = field(default_factory=set)
+    failing_max: int = 0
+    settled_at: Nanoseconds = 0
+
+    def fails(self, key: Hashable) -> None:
+        """A run of the key has failed."""
+        self.failing.add(key)
+        self.failing_max = max(self.failing_max, len(self.failing))
+
+    def succeeds(self, now: Nanoseconds, key: Hashable) -> None:
+        """A run of the key has not, while some key fails."""
+        self.failing.discard(key)
+        if not self.failing:
+            self.settled_at = now
 
 
 class Reconciler(Protocol):
@@ -82,6 +99,11 @@ def reconcile_worker(
             tally.busy -= 1
             tally.reconciles += 1
             now = env._now
+            if result is REQUEUE_AFTER or result is DONE:
+                if tally.failing:
+                    tally.succeeds(now, key)
+            elif result is not Result.REQUEUE:
+                tally.fails(key)
             if result is REQUEUE_AFTER:
                 forget(key)
                 place.add_after(now, key, every, priority_of(key))

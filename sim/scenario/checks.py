@@ -57,6 +57,7 @@ def _victims(scenario: Scenario) -> Iterator[Problem]:
         "members": ("member", members),
         "apiservers": ("API server", list(scenario.apiservers)),
         "machines": ("machine", list(scenario.machines)),
+        "webhooks": ("webhook", list(scenario.webhooks)),
     }
     for name, fault in scenario.faults.items():
         path = f"faults.{name}"

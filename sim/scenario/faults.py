@@ -11,12 +11,13 @@ from sim.scenario.interval import Every
 from sim.scenario.quantities import Duration, PositiveDuration
 from sim.scenario.refusal import refused, shown
 from sim.scenario.section import Section, field, required
+from sim.units import format_duration
 
 LEADER: Final = "leader"
 """Names whoever leads when the fault begins."""
 _NAME: Final = "[A-Za-z0-9][A-Za-z0-9_-]*"
 _FILE: Final = r"(\.(wal|backend))?"
-_TARGET: Final = re.compile(rf"((members|apiservers)\.{_NAME}|{LEADER}){_FILE}|machines\.{_NAME}\.disks\.{_NAME}")
+_TARGET: Final = re.compile(rf"((members|apiservers|webhooks)\.{_NAME}|{LEADER}){_FILE}|machines\.{_NAME}\.disks\.{_NAME}")
 
 _WHOM: Final[dict[str, tuple[re.Pattern[str], str]]] = {
     "disk_stall": (
@@ -24,6 +25,8 @@ _WHOM: Final[dict[str, tuple[re.Pattern[str], str]]] = {
         "members.<name>, leader, or machines.<name>.disks.<name>",
     ),
     "apiserver_outage": (re.compile(rf"apiservers\.{_NAME}"), "apiservers.<name>"),
+    "apiserver_slow": (re.compile(rf"apiservers\.{_NAME}"), "apiservers.<name>"),
+    "webhook_failure": (re.compile(rf"webhooks\.{_NAME}"), "webhooks.<name>"),
 }
 """To whom which kind happens, and how to write it."""
 
@@ -32,7 +35,7 @@ def _target(value: Any) -> Any:
     if not isinstance(value, str) or not _TARGET.fullmatch(value):
         raise refused(
             f"{shown(value)} is not a target; write members.<name>, its members.<name>.wal or members.<name>.backend, leader, "
-            "machines.<name>.disks.<name>, or apiservers.<name>"
+            "machines.<name>.disks.<name>, apiservers.<name>, or webhooks.<name>"
         )
     return value
 
@@ -48,35 +51,42 @@ class Fault(Section):
     """What goes wrong.
 
     disk_stall: a disk completes nothing for a while; what is in flight or starts meanwhile ends after it. apiserver_outage: nobody
-    listens at the API servers of a name; what is in flight is answered, watches end.
+    listens at the API servers of a name; what is in flight is answered, watches end. apiserver_slow: their handlers take longer for
+    each request. webhook_failure: every call of a webhook fails, having taken its latency.
     """
 
-    kind: Literal["disk_stall", "apiserver_outage"] = required("What happens.")
+    kind: Literal["disk_stall", "apiserver_outage", "apiserver_slow", "webhook_failure"] = required("What happens.")
     target: Target = required(
         "Whom it happens to: members.<name> or leader; members.<name>.wal or .backend where that file has a disk of its own; "
-        "machines.<name>.disks.<name>; apiservers.<name>.",
+        "machines.<name>.disks.<name>; apiservers.<name>; webhooks.<name>.",
     )
     at: Duration | None = field(None, "When it begins; with `every`: from when on it may.")
     every: Every | None = field(None, "How often it begins; once when absent.")
     for_: PositiveDuration = required("How long it lasts.", alias="for")
+    adds: PositiveDuration | None = field(None, "apiserver_slow: what each request takes longer.")
 
     @model_validator(mode="after")
     def _complete(self) -> Fault:
         pattern, forms = _WHOM[self.kind]
         if not pattern.fullmatch(self.target):
             raise refused(f"{shown(self.target)} cannot have a fault of kind {self.kind}; write {forms}", at="target")
+        slow = self.kind == "apiserver_slow"
+        if slow and self.adds is None:
+            raise refused("missing; write by how much requests are slower", at="adds")
+        if not slow and self.adds is not None:
+            raise refused(f"{shown(format_duration(self.adds))} is not allowed: only apiserver_slow adds something", at="adds")
         if self.at is None and self.every is None:
             raise refused("missing; write when it begins, or how often with `every`", at="at")
         return self
 
     @property
     def room(self) -> str:
-        """Of a target: `members`, `leader`, `machines` or `apiservers`."""
+        """Of a target: `members`, `leader`, `machines`, `apiservers` or `webhooks`."""
         return self.target.split(".")[0]
 
     @property
     def victim(self) -> str:
-        """The name of the member, machine or API server it happens to; empty where it is the leader."""
+        """The name of the member, machine, API server or webhook it happens to; empty where it is the leader."""
         _, _, rest = self.target.partition(".")
         return rest.split(".")[0] if self.room != LEADER else ""
 

@@ -374,19 +374,25 @@ FAULTS = {
         '.target: "apiservers.api.wal" cannot have a fault of kind apiserver_outage; write apiservers.<name>',
     "{kind: apiserver_outage, target: api, at: 1s, for: 1s}": (
         '.target: "api" is not a target; write members.<name>, its members.<name>.wal or '
-        "members.<name>.backend, leader, machines.<name>.disks.<name>, or apiservers.<name>"
+        "members.<name>.backend, leader, machines.<name>.disks.<name>, apiservers.<name>, or webhooks.<name>"
     ),
     "{kind: apiserver_outage, at: 1s, for: 1s}": ".target: missing; it is required",
     "{kind: apiserver_outage, target: apiservers.api, at: 1s, for: 0}": '.for: "0" is not allowed' + POSITIVE,
     "{kind: apiserver_outage, target: apiservers.api, at: -1s, for: 5s}": '.at: "-1s" is not a duration' + DURATION,
     "{kind: apiserver_outage, target: apiservers.api, at: 1s, for: never}": '.for: "never" is not a duration' + DURATION,
     "{kind: apiserver_outag, target: apiservers.api, at: 1s, for: 1s}":
-        '.kind: "apiserver_outag" is not allowed; one of disk_stall, apiserver_outage',
+        '.kind: "apiserver_outag" is not allowed; one of disk_stall, apiserver_outage, apiserver_slow, webhook_failure',
     "{kind: apiserver_outage, target: [apiservers.api], at: 1s, for: 1s}": (
         '.target: "[apiservers.api]" is not a target; write members.<name>, its members.<name>.wal or '
-        "members.<name>.backend, leader, machines.<name>.disks.<name>, or apiservers.<name>"
+        "members.<name>.backend, leader, machines.<name>.disks.<name>, apiservers.<name>, or webhooks.<name>"
     ),
-    "outage": ': "outage" is not a mapping; allowed keys: kind, target, at, every, for',
+    "outage": ': "outage" is not a mapping; allowed keys: kind, target, at, every, for, adds',
+    "{kind: apiserver_slow, target: apiservers.api, at: 1s, for: 1s}": ".adds: missing; write by how much requests are slower",
+    "{kind: apiserver_outage, target: apiservers.api, at: 1s, for: 1s, adds: 1s}":
+        '.adds: "1s" is not allowed: only apiserver_slow adds something',
+    "{kind: webhook_failure, target: webhooks.none, at: 1s, for: 1s}": '.target: "none" is not a declared webhook; declared: none',
+    "{kind: webhook_failure, target: apiservers.api, at: 1s, for: 1s}":
+        '.target: "apiservers.api" cannot have a fault of kind webhook_failure; write webhooks.<name>',
 }  # fmt: skip
 
 FILES = {
