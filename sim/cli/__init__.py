@@ -18,6 +18,7 @@ from sim.cli.frontier import frontier
 from sim.cli.interrupt import Interrupted, end_children, terminated_like_interrupted
 from sim.cli.metrics import metrics
 from sim.cli.probe_disk import probe_disk
+from sim.cli.recommend import recommend
 from sim.cli.results import results
 from sim.cli.run import run
 from sim.cli.scenarios import check, scenarios, schema, show
@@ -46,7 +47,7 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
 @click.group(
     commands=[
         run, systems, sweep, results, compare, scenarios, show, check, schema, metrics, probe_disk, calibrate, validate, conform,
-        frontier,
+        frontier, recommend,
     ],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     invoke_without_command=True,

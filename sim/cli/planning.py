@@ -93,12 +93,12 @@ class Teller:
             remark(line)
 
 
-def leave(folder: Path, name: str, document: Mapping[str, Any], picture: Figure) -> None:
+def leave(folder: Path, name: str, document: Mapping[str, Any], picture: Figure, files: Mapping[str, bytes] | None = None) -> None:
     """Write the answer and its picture beside the runs, each whole or not at all."""
     from sim.report.overview import png
 
     text = json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-    for file, content in ((f"{name}.json", text.encode()), (f"{name}.png", png(picture))):
+    for file, content in {f"{name}.json": text.encode(), f"{name}.png": png(picture), **(files or {})}.items():
         aside = folder / f".{file}.{os.getpid()}"
         try:
             aside.write_bytes(content)

@@ -12,11 +12,14 @@ from typing import Any
 from sim.analysis.deciding import DecideRule
 from sim.errors import InputError
 from sim.planning import aims
+from sim.planning import study as studies
 from sim.planning.bench import Bench, Told
 from sim.planning.frontier import WITHIN, Frontier
+from sim.planning.recommend import Recommendation
+from sim.planning.study import Study, variant_of
 from sim.scenario import Scenario
 from sim.scenario import load as load_scenario
-from sim.scenario.refusal import shown, undeclared
+from sim.scenario.refusal import shown
 from sim.sweeps.design import Point, points
 from sim.sweeps.store import Store
 from sim.sweeps.values import read
@@ -74,18 +77,47 @@ def frontier(
     return found
 
 
-def variant_of(scenario: Scenario, variant: str | None) -> str:
-    """The variant that is meant: the one that is named, or the only one there is. Raises InputError."""
-    names = scenario.variant_names()
-    if variant is None:
-        if len(names) > 1:
-            raise InputError(
-                f"variant: {scenario.name} has {', '.join(names)}; say which one is meant, such as --variant {names[-1]}"
-            )
-        return names[0]
-    if variant not in names:
-        raise InputError(f"variant: {undeclared(variant, 'variant', names)}")
-    return variant
+def recommend(
+    study: str | Path | Scenario,
+    over: Mapping[str, Any] | None = None,
+    objectives: Mapping[str, Any] | None = None,
+    *,
+    variant: str | None = None,
+    store: str | Path | None = None,
+    workers: int | None = None,
+    executor: Executor | None = None,
+    progress: Told | None = None,
+    **options: Any,
+) -> Recommendation:
+    """The setting that keeps its bounds and is best in its goals, from a study (a name, a file) or a scenario with knobs.
+
+    over: dotted path to a range such as `"log(1, 100)"` or a list; objectives: as a study writes them, the scenario's own where
+    None. options: trials, replications, most_replications, candidates, confidence, seed. Raises InputError.
+    """
+    if over is None and not isinstance(study, Scenario):
+        made = studies.load(str(study), variant=variant, **options)
+    else:
+        scenario = study if isinstance(study, Scenario) else load_scenario(study)
+        made = studies.study(str(scenario.name), scenario, over, objectives, variant=variant, **options)
+    return recommended(made, store, workers, executor, progress)
+
+
+def recommended(
+    study: Study, store: str | Path | None = None, workers: int | None = None, executor: Executor | None = None,
+    progress: Told | None = None,
+) -> Recommendation:  # fmt: skip
+    """What a study recommends; its runs are kept in `store`, where there is one, as the sweeps `tried` and `judged`."""
+    from sim.planning.recommend import recommend as search
+
+    with opened(store) as kept:
+        bench = Bench(study.name, study.scenario, study.variant, kept, study.seed, executor, workers, progress)
+        found = search(bench, study)
+        tried = [one.point for one in found.tried if not one.problem]
+        bench.write_down("tried", tried, 0, study.replications, study.aims.figures)
+        for count in sorted({one.probe.runs for one in found.candidates if one.probe.runs}):
+            judged = [one.tried.point for one in found.candidates if one.probe.runs == count]
+            bench.write_down(f"judged with {count}", judged, study.replications, count, study.aims.figures)
+    return found
 
 
 def rule_of(first: int, most: int, level: float) -> DecideRule:

@@ -18,7 +18,7 @@ def draw(found: Frontier) -> Figure:
     """See `Frontier.plot`."""
     several = len(found.limits) > 1
     asked = ", ".join(f"{goal.figure} {bound(goal)}" for goal in found.aims.requirements)
-    title = f"{found.name}: how many {'.'.join(found.knob.split('.')[1:]) or found.knob}?"
+    title = f"{found.name}: the largest {'.'.join(found.knob.split('.')[1:]) or found.knob}"
     with sheet(12.5 if several else 8.5, 5.4, title, f"{found.variant} · {asked} · each count at {found.level:.0%}") as figure:
         panels = figure.subplots(1, 2 if several else 1, squeeze=False)[0]
         if several:
@@ -47,10 +47,10 @@ def _capacity(axes: Axes, found: Frontier) -> None:
         said = f"{one.meets}" if one.meets is not None else "none"
         if one.fails is None and one.meets == one.most:
             said = f"{one.meets} and more"
-        axes.annotate(said, (at[place], low[place]), xytext=(6, -12), textcoords="offset points", fontsize=9.5, color=CHOSEN,
-                      fontweight="bold")  # fmt: skip
+        axes.annotate(said, (at[place], low[place]), xytext=(7, 7), textcoords="offset points", fontsize=9.5, color=CHOSEN,
+                      fontweight="bold", bbox={"facecolor": "white", "alpha": 0.75, "pad": 1, "linewidth": 0})  # fmt: skip
     if at is values:
-        if spans_decades([float(value) for value in values]):
+        if min(values) > 0 and max(values) >= 5 * min(values):
             axes.set_xscale("log")
             axes.set_xticks(values, [f"{value:g}" for value in values])
             axes.minorticks_off()

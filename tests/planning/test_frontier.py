@@ -113,13 +113,14 @@ def test_tables_and_picture(tmp_path: Path) -> None:
 
 
 COMMAND = ["--knob", "controllers.zero-pod-writer.count", "--max", "2", "--variant", "leaking", "--json"]
-FEW = ["--require", "controller.reconciles<=130", "--replications", "3", "--most", "3", "--per", "controllers.zero-pod-writer.workers=50"]
+FEW = ["--require", "controller.reconciles<=130", "--replications", "3", "--most", "3"]
+PER = ["--per", "controllers.zero-pod-writer.workers=50"]
 
 
 def test_the_command_answers_the_same_whatever_the_workers(
     blink_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = ["frontier", str(blink_file), *COMMAND, *FEW]
+    given = ["frontier", str(blink_file), *COMMAND, *FEW, *PER]
     told = []
     for workers in ("1", "2"):
         assert main([*given, "--workers", workers, "-o", str(tmp_path / workers)]) == 0
