@@ -29,8 +29,8 @@ _HOMES = {
 }  # fmt: skip
 
 __all__ = [
-    "Distribution", "Incident", "InputError", "Progress", "Run", "Runs", "Scenario", "Sweep", "frontier", "load", "recommend", "run",
-    "scenarios", "sweep",
+    "Distribution", "Incident", "InputError", "Progress", "Run", "Runs", "Scenario", "Sweep", "frontier", "load", "recommend",
+    "run", "scenarios", "sweep",
 ]  # fmt: skip
 
 

@@ -190,7 +190,7 @@ objectives:
   work: {figure: controller.reconciles, max: %s}
   keys: {figure: etcd.keys_created, goal: high}
 replications: 3
-most_replications: 3
+most_replications: 6
 """
 
 
