@@ -25,6 +25,7 @@ from sim.clientgo.rate_limiting import RateLimitingQueue
 from sim.clientgo.recorder import EventBroadcaster, NamingCorrelator
 from sim.clientgo.reflector import ReflectorSettings
 from sim.clientgo.retry import DEFAULT_BACKOFF, DEFAULT_RETRY
+from sim.controllers.scan import ARTICLE_NS, Scan
 from sim.hardware.disk import NEVER
 from sim.processes.controller import Reconciler
 from sim.processes.election import Candidacy, LeaderForLife
@@ -36,6 +37,7 @@ from sim.processes.reconcilers import CacheReconciler, Fates, ObjectReconciler, 
 from sim.processes.rest_client import RestClient
 from sim.processes.running import InformerPart, RunningController, Subscription
 from sim.processes.watch import WatchHub
+from sim.processes.zero_values import EntangledReconciler, Inserts, Watched
 from sim.scenario import limiters as declared
 from sim.scenario import reconcile as declared_reconcile
 from sim.scenario.controllers import Controller, Resolved
@@ -96,6 +98,7 @@ class Controllers:
         self.managers: list[Manager] = []
         self.leaderships: list[Leadership] = []
         self.informers: list[InformerPart] = []
+        self._generated = count()
         for group in _processes(ground.scenario.controllers):
             self._process(group)
 
@@ -231,7 +234,7 @@ class Controllers:
         running = RunningController(
             env, name, resolved.workers, resolved.every or 0, controller.max_retries, resolved.defaults.pause_after_error,
             controller.cache.on_delete == "keep-zero-value", partial(_queue, resolved), subscriptions, client, record,
-            WriteTally(), mine,
+            WriteTally(), mine, _scan(reconcile.scan),
         )  # fmt: skip
         work = ground.delays(reconcile.duration, f"controllers.{name}.work").draw
         running.make_reconciler = self._reconciler(name, controller, who, work)
@@ -262,13 +265,7 @@ class Controllers:
         fates = Fates(reconcile.errors, reconcile.terminal_errors, reconcile.requeues, reconcile.panics, reconcile.poisoned)
         acts = reconcile.writes or reconcile.finalizer or reconcile.events or fates != Fates()
         if reconcile.on_zero_value is not None or not acts:
-            creates, ttl = None, 0
-            if reconcile.on_zero_value is not None:
-                creates = ground.shapes[reconcile.on_zero_value.create]
-                ttl = ground.scenario.objects[reconcile.on_zero_value.create].ttl or 0
-            return lambda running: CacheReconciler(
-                env, running.client, writer, running.exists(), running.cache, work, again, creates, ttl
-            )
+            return partial(self._cache_reconciler, controller, who, work)
         kind = _watched(ground.scenario.informers, controller)
         chance = ground.stream(f"controllers.{who}.fate").uniform
         jitter = ground.stream(f"controllers.{who}.retry", 64)
@@ -278,11 +275,36 @@ class Controllers:
         def make(running: RunningController) -> Reconciler:
             record = None if running.recorder is None else _recording(running.recorder, controller, name, kind)
             return ObjectReconciler(
-                env, running.client, writer, shape, kind, running.find, work, again, writes, reconcile.finalizer, fates, chance,
-                Writer(env, running.client, shape, running.writes, jitter), record, running.cache,
+                env, running.client, writer, shape, kind, running.find, running.working(work), again, writes, reconcile.finalizer,
+                fates, chance, Writer(env, running.client, shape, running.writes, jitter), record, running.cache,
             )  # fmt: skip
 
         return make
+
+    def _cache_reconciler(
+        self, controller: Controller, who: str, work: Callable[[], Nanoseconds], running: RunningController
+    ) -> Reconciler:
+        """The reconciler of one life of a controller that only looks after its map."""
+        ground, on_zero = self.ground, controller.reconcile.on_zero_value
+        again, writer = controller.resolved().every is not None, ground.writer(running.name)
+        creates = None if on_zero is None else ground.shapes[on_zero.create]
+        ttl = 0 if on_zero is None else ground.scenario.objects[on_zero.create].ttl or 0
+        watched = inserts = None
+        if on_zero is not None and on_zero.watched:
+            (selector, *_) = (watch.selector for watch in controller.watches.values() if watch.object == on_zero.create)
+            watched = Watched(pairs(selector), self._generated)
+        if (hypothesis := ground.scenario.hypotheses.map_read_inserts) is not None and running.place is not None:
+            inserts = Inserts(hypothesis.miss_rate, ground.stream(f"controllers.{who}.misses").uniform, running.place.add)
+        base = ground.env, running.client, writer, running.exists(), running.cache, running.working(work), again, creates
+        if watched is not None or inserts is not None:
+            return EntangledReconciler(*base, watched, inserts)
+        return CacheReconciler(*base, ttl)
+
+
+def _scan(declared: declared_reconcile.Scan | None) -> Scan | None:
+    if declared is None:
+        return None
+    return Scan(ARTICLE_NS[declared.compare] if declared.nanoseconds is None else declared.nanoseconds)
 
 
 def _processes(controllers: dict[str, Controller]) -> list[list[str]]:

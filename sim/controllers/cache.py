@@ -43,6 +43,9 @@ class ObjectMap:
             self._live.add(key)
             return LIVE
         if key in self._zero:
+            if not self._keep:  # present, but nil or without a UID: deleted before use
+                self._zero.remove(key)
+                return ABSENT
             self.zero_values_seen += 1
             return ZERO
         if key in self._live:
@@ -52,6 +55,11 @@ class ObjectMap:
                 self.zero_values_seen += 1
                 return ZERO
         return ABSENT
+
+    def insert(self, key: Hashable) -> None:
+        """A key whose value is zero from the start."""
+        self._live.discard(key)
+        self._zero.add(key)
 
     @property
     def zero_values(self) -> int:

@@ -163,6 +163,8 @@ _FIGURES: Final[dict[Group, tuple[Figure, ...]]] = {
         _gauge("informer.degenerate_keys", "keys", "Of these: keys that name no object, the empty one and `namespace/`."),
         _gauge("informer.objects_lost", "items", "Objects that informers were told of and that none of their keys stands for."),
         _counter("informer.collisions", "items", "Objects that came to a key of an informer that another one had."),
+        _counter("controller.scan_seconds", "seconds", "CPU time that reconciles spent on looking at every entry of their maps."),
+        _counter("controller.scanned", "entries", "Entries looked at by these scans."),
         _gauge("cache.zero_value_keys", "keys", "Entries of deleted objects that the controller's cache still holds."),
         _counter("cache.zero_values_seen", "keys", "Such entries found, by all passes over them together."),
     ),
@@ -312,7 +314,7 @@ _REPEATED: Final = {
     "members.": ("wal_bytes_written", "wal_fsync_seconds"),
     "controllers.": (
         "reconciles", "errors", "requests", "failing_keys", "runs_per_event", "adds", "retries", "dropped", "depth",
-        "zero_value_keys", "queue_seconds", "work_seconds", *_WRITES,
+        "zero_value_keys", "queue_seconds", "work_seconds", "scan_seconds", "scanned", *_WRITES,
         *(name for name in _BY_NAME if name.startswith("events.")),
     ),
     "workloads.": (*_WRITES, *_FLEETS, *(name for name in _BY_NAME if name.startswith("storm."))),

@@ -15,6 +15,7 @@ from sim.apiserver.objects import ApiObject
 from sim.clientgo.handlers import Notification
 from sim.clientgo.queue_interface import WorkQueue
 from sim.controllers.cache import ObjectMap
+from sim.controllers.scan import Scan
 from sim.journal import Samples
 from sim.processes.controller import Reconciler, Tally, handler, reconcile_worker
 from sim.processes.event_recorder import EventRecorder
@@ -97,7 +98,7 @@ class RunningController:
         pause: Nanoseconds, keep_zero_values: bool,
         make_queue: Callable[[Callable[[Nanoseconds], object], Callable[[Nanoseconds], object]], WorkQueue],
         subscriptions: list[Subscription], client: RestClient, make_recorder: Callable[[], EventRecorder] | None,
-        writes: WriteTally, shard: Callable[[Hashable], bool] | None,
+        writes: WriteTally, shard: Callable[[Hashable], bool] | None, scan: Scan | None = None,
     ):  # fmt: skip
         self._env, self.name, self._workers, self._every, self._max_retries = env, name, workers, every, max_retries
         self._pause = pause
@@ -105,6 +106,7 @@ class RunningController:
         self.client, self._make_recorder, self.writes, self._shard = client, make_recorder, writes, shard
         self.make_reconciler: Callable[[RunningController], Reconciler]
         self.crash: Callable[[], None] | None = None
+        self.scan = scan
         self.tally = Tally()
         self.queue_seconds, self.work_seconds = Samples(), Samples()
         self.cache = ObjectMap(keep_zero_values)
@@ -162,6 +164,13 @@ class RunningController:
         self._zero_values_seen += self.cache.zero_values_seen
         self.tally.busy = 0
         self.cache = ObjectMap(self._keep_zero_values)
+
+    # ---- what it does
+
+    def working(self, work: Callable[[], Nanoseconds]) -> Callable[[], Nanoseconds]:
+        """Draws the CPU time of a reconcile, the look at every entry of its map included."""
+        scan, cache = self.scan, self.cache
+        return work if scan is None else lambda: work() + scan.over(len(cache))
 
     # ---- what it knows
 

@@ -180,6 +180,11 @@ class Controller(Section):
             ways = "a controller creates objects for zero values, or it works on what it watches (writes, events, errors ...)"
             raise refused(f"{ways}, not both", at="reconcile")
         kinds = {watch.object for watch in self.watches.values()}
+        if reconcile.on_zero_value is not None and reconcile.on_zero_value.watched and reconcile.on_zero_value.create not in kinds:
+            raise refused(
+                f"{shown(reconcile.on_zero_value.create)} is watched by none of its watches; it would not come back",
+                at="reconcile.on_zero_value.create",
+            )
         if acts and len(kinds) > 1:
             raise refused(f"{shown(sorted(kinds))} are several kinds of objects; write a controller for each", at="watches")
         return self

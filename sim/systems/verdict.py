@@ -53,13 +53,12 @@ class Judged:
     @property
     def unit(self) -> str:
         """The unit of the two sides, of the catalogue."""
-        found = describe(self.check.figure)
-        return found.unit if found is not None and self.check.per is None else ""
+        return _unit(self.check)
 
     def said(self, value: float | None) -> str:
         """The compared value as people say it."""
         if value == NEVER:
-            return "never"
+            return "never" if NEVER in (self.without, self.with_) else "x inf"
         return _said(self.check, value, self.unit)
 
     @property
@@ -143,8 +142,7 @@ def _near(value: float, article: float, within: float) -> bool:
 
 def rule(check: Check, bounds: Bounds) -> str:
     """The rule in words: `without over with, within 10% of x522`."""
-    found = describe(check.figure)
-    unit = found.unit if found is not None and check.per is None else ""
+    unit = _unit(check)
     parts = []
     if bounds.article is not None and bounds.within is not None:
         parts.append(f"within {brief(bounds.within, 'share')} of {_said(check, bounds.article, unit)}")
@@ -153,6 +151,13 @@ def rule(check: Check, bounds: Bounds) -> str:
     if bounds.at_most is not None:
         parts.append(f"at most {_said(check, bounds.at_most, unit)}")
     return f"{COMPARED[check.compare]}: {', '.join(parts) or 'nothing to compare with'}"
+
+
+def _unit(check: Check) -> str:
+    """The figure's unit; divided by a count, seconds and bytes stay what they are."""
+    found = describe(check.figure)
+    unit = "" if found is None else found.unit
+    return unit if check.per is None or unit in ("seconds", "bytes") else ""
 
 
 def _said(check: Check, value: float | None, unit: str) -> str:

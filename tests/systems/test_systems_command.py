@@ -29,7 +29,7 @@ def test_json_is_one_object_whose_verdict_follows_its_figures(kept: Path, capsys
     assert (one["id"], one["scenario"], one["without"], one["with"]) == ("S1", "zero-value-leak", "leaking", "fixed")
     check = one["checks"][0]
     assert check["value"] == pytest.approx(check["without"] / check["with"], rel=1e-6)
-    assert (one["verdict"] == "reproduced") == (abs(check["value"] - 26.1) <= 2.61)
+    assert (one["verdict"] == "reproduced") == (abs(check["value"] - 14) <= 1.4)
 
 
 def test_started_again_it_simulates_nothing(
