@@ -204,7 +204,8 @@ def _somewhere(data: dict[str, Any], path: str) -> bool:
 def _explicit(data: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     """Write a value for all variants: what a variant says of the same place no longer counts.
 
-    A place that exists only in some variants (a fault that one of them adds) is written there.
+    A place that exists only in some variants (a fault that one of them adds) is written there; in a variant that takes away what it
+    lies in (`guards: {}`) there is nothing to write.
     """
     if path.split(".")[0] in _REVIEW:
         return paths.replace(data, path, value)
@@ -215,7 +216,8 @@ def _explicit(data: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         for key, old in settings.items():
             if _covers(path, key):
                 continue
-            if _covers(key, path) and isinstance(old, dict):
+            part, deeper, _ = path.removeprefix(f"{key}.").partition(".")
+            if _covers(key, path) and isinstance(old, dict) and (part in old or not deeper):
                 kept[key] = paths.replace(old, path.removeprefix(f"{key}."), value)
                 inside = True
             else:

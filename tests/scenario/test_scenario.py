@@ -366,3 +366,9 @@ def test_a_scenario_is_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         leak.etcd.quota = None  # type: ignore[misc]
     assert isinstance(leak, Scenario)
+
+
+def test_a_value_inside_what_a_variant_takes_away_is_written_everywhere_else() -> None:
+    changed = load("write-limiter", set={"guards.limiter.look": "250ms"})
+    assert changed.variant("limited").guards["limiter"].look == 250_000_000
+    assert not changed.variant("unlimited").guards
