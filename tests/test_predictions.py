@@ -1,8 +1,8 @@
 """What must follow from the one fitted number, without refitting: each of these can fail.
 
 With churn c, requeue period P and time T the leak's law is c T^2 / (2 P) keys. In the first half of the small scenario
-c = 1 / 15.7 s, P = 10 s and T = 4320 s give 59,436 keys, and a rate of T / 157 s per second: half the final rate of the article's day, reached
-in a twentieth of the time.
+c = 1 / 15.7 s, P = 10 s and T = 4320 s give 59,436 keys, and a rate of T / 157 s per second: half the final rate of the
+article's day, reached in a twentieth of the time.
 """
 
 from __future__ import annotations
