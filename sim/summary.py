@@ -73,6 +73,7 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
         "etcd.db_bytes_in_use": backend.database.value_at(horizon, 1),
         "etcd.proposals_failed": leader.failed,
         "etcd.requests_refused": sum(leader.refused.values()),
+        "etcd.reads": world.reads.served,
         "etcd.leader_changes": 0,
         "etcd.writes_per_batch": leader.entries / leader.batches if leader.batches else None,
         "apiserver.conflicts": sum(server.conflicts for server in world.servers),

@@ -25,6 +25,7 @@ from sim.processes.events import Clock
 from sim.processes.gateway import Gateway, Latencies
 from sim.processes.leader import Leader
 from sim.processes.manager import Leadership, Manager
+from sim.processes.reads import Reads
 from sim.processes.reconcilers import WriteTally
 from sim.processes.rest_client import RestClient
 from sim.processes.running import InformerPart, RunningController
@@ -58,6 +59,7 @@ class World:
     client_latencies: Samples
     list_durations: Samples
     shapes: dict[str, Shape]
+    reads: Reads
     informers: list[InformerPart]
     storms: dict[str, StormTally]
     limiters: dict[str, WriteLimiter]
@@ -92,6 +94,7 @@ def build(scenario: Scenario, seed: int, horizon: Nanoseconds | None = None) -> 
         servers.gateways, servers.hubs, controllers.running, servers.clients, controllers.managers, controllers.leaderships,
         workloads.writes, workloads.fleets,
         ground.incidents, workloads.client_latencies, ground.list_durations, ground.shapes,
+        cluster.reads,
         controllers.informers,
         workloads.storms, limiters(cluster.door, scenario),
         calendars,

@@ -22,6 +22,7 @@ from sim.processes import background
 from sim.processes.events import Call, Ghost
 from sim.processes.leader import Leader, LeaderRules
 from sim.processes.lone_leader import LoneLeader
+from sim.processes.reads import ReadCosts, Reads
 from sim.processes.watch import WatchHub
 from sim.scenario.links import path
 from sim.scenario.machines import Machine
@@ -76,6 +77,10 @@ class Cluster:
             len(ground.writers), self._applied, ground.incident, self._cpu(self.leading),
         )  # fmt: skip
         self.door = guarded(ground, self.leader, self.backend, self.client_shapes)
+        self.reads = Reads(
+            env, self.leader, self.backend, ReadCosts(costs.request, costs.index_key, costs.read_key, costs.ready),
+            self._cpu(self.leading),
+        )  # fmt: skip
         self.truth = Versions()
         self.hubs: list[WatchHub] = []
         self._lessor = background.Lessor(env, lambda: self.call("etcd"))

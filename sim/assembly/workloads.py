@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from functools import partial
 
 from sim.apiserver.objects import Content, ObjectKey, Version
@@ -62,9 +63,24 @@ class Workloads:
             jitter = ground.stream(f"clients.{name}.retry", 256)
             pauses = tuple(client.retry.pause(number) for number in range(1, client.retry.attempts + 1))
             back_off = BackOff(pauses, client.retry.jitter)
+            way = client.rtt // 2
+            keys: list[Hashable] = []
+            if client.op != "put_new":
+                keys = [f"{name}-{number}" for number in range(client.key_space)]
+                for key in keys:
+                    self._cluster.backend.preload(shape, ground.writer(name), key=key)
+            pick = ground.stream(f"clients.{name}.keys").uniform
             for _ in range(client.clients):
                 call = self._cluster.call(name)
-                env.process(clients.closed_loop(env, call, shape, think, client.rtt // 2, request, latency, back_off, jitter))
+                match client.op:
+                    case "put_new" | "put_over":
+                        key = partial(_one_of, keys, pick) if keys else None
+                        env.process(clients.closed_loop(env, call, shape, key, think, way, request, latency, back_off, jitter))
+                    case _:
+                        read = self._cluster.reads.call(ground.writer(name))
+                        read.linearizable = client.op != "get_serializable"
+                        count, limit = (len(keys), client.list_limit) if client.op == "list" else (1, 1)
+                        env.process(clients.reading_loop(env, read, count, limit, think, way, costs.request, latency))
 
     def _storm(self, name: str, workload: declared.Storm) -> None:
         ground, begin = self.ground, workload.from_
@@ -101,8 +117,8 @@ class Workloads:
         ground, env = self.ground, self.ground.env
         gap = ground.gap(workload.every, f"workloads.{name}.every")
         keys = partial(self._live, workload.object)
-        backend, durations = self._cluster.backend, ground.list_durations.add
-        env.process(clients.lists(env, backend, ground.writer(name), keys, workload.from_, gap, durations))
+        reads, durations = self._cluster.reads, ground.list_durations.add
+        env.process(clients.lists(env, reads, ground.writer(name), keys, workload.limit, workload.from_, gap, durations))
 
     def _live(self, kind: str) -> int:
         """Live keys of an object type: those of the writers that create it."""
@@ -151,6 +167,10 @@ class Workloads:
             author = Writer(env, client, shape, tally, jitter)
             start = int(phase.uniform() * 1_000_000_000 / 1_000)  # within a millisecond: not all in one instant
             env.process(contender(env, client, client.call(writer), shape, keys[number % len(keys)], author, how, think, start))
+
+
+def _one_of(keys: list[Hashable], uniform: Callable[[], float]) -> Hashable:
+    return keys[int(uniform() * len(keys))]
 
 
 __all__ = ["Call", "Workloads"]

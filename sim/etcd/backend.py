@@ -22,6 +22,7 @@ etcdserver/apply.go (checkRequestPut), etcdserver/server.go (applyAll, snapshot)
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
@@ -100,10 +101,10 @@ class Backend:
 
     __slots__ = (
         "_applied", "_apply_cost", "_codes", "_commit_due", "_compactions", "_costs", "_disk", "_element_limit",
-        "_executions", "_free", "_latencies", "_leases", "_limit", "_next_due", "_pending", "_pending_by", "_reader",
-        "_readers_until", "_resumes", "_revoked_names", "_rules", "_shapes", "_snapshot_at", "_store", "_times", "_turn_due",
-        "_work", "applied", "commits", "compactions", "database", "live_by_writer", "mvcc", "pages", "removed", "revoked", "size",
-        "tail", "turns",
+        "_exclusive", "_executions", "_free", "_index_until", "_latencies", "_leases", "_limit", "_next_due", "_pending",
+        "_pending_by", "_reader", "_readers_until", "_resumes", "_revoked_names", "_rules", "_shapes", "_snapshot_at",
+        "_store", "_times", "_turn_due", "_walker", "_work", "applied", "commits", "compactions", "database",
+        "live_by_writer", "mvcc", "pages", "removed", "revoked", "size", "tail", "turns",
     )  # fmt: skip
 
     def __init__(
@@ -122,7 +123,9 @@ class Backend:
         self._work: Nanoseconds = 0
         self._readers_until: Nanoseconds = 0
         self._resumes: Nanoseconds = 0
-        self._reader = 0
+        self._reader = self._walker = 0
+        self._index_until: Nanoseconds = 0  # when the last walk of a read over the index ends
+        self._exclusive: deque[tuple[Nanoseconds, Nanoseconds]] = deque()  # from when a compaction wants store.mu, until it is done
         self._compactions: deque[_Compaction] = deque()
         self._leases: dict[int, _Lease] = {}
         self._revoked_names: dict[int, list[Hashable]] = {}  # by lease
@@ -194,6 +197,9 @@ class Backend:
             if self._next_due <= asks:
                 self._run_until(asks)
             begins = self._free if self._free > asks else asks
+            if self._index_until > begins:  # a put of the index waits for who walks it
+                holds.append((self._index_until, begins, self._walker))
+                begins = self._index_until
             shape, writer = entry.shape, entry.writer
             done = begins + self._apply_cost() + shape.apply_ns
             work += done - begins
@@ -264,6 +270,7 @@ class Backend:
                 self.tail.holds.append((self._readers_until, begins, self._reader))
                 begins = max(self._readers_until, self._free)
             outcome, done = self._compact(entry.expected, begins, cost)
+            self._exclusive.append((asks, done))
             changes = 0
         entry.outcome = outcome
         self._pending += changes
@@ -380,6 +387,26 @@ class Backend:
         """Replay the turns of timer and compaction that were asked for by `now`."""
         if self._next_due <= now:
             self._run_until(now)
+
+    def reads_from(self, now: Nanoseconds) -> Nanoseconds:
+        """When a read that wants to begin now can: not while a commit publishes what it wrote, nor while a compaction waits for
+        running reads or marks its revision (store.mu prefers writers)."""
+        self.advance(now)
+        times, (durations,) = self.commits.times, self.commits.columns
+        place = bisect_right(times, now)
+        begins = times[place] if place < len(times) and times[place] - durations[place] <= now else now
+        while self._exclusive and self._exclusive[0][1] <= now:
+            self._exclusive.popleft()
+        if self._exclusive and self._exclusive[0][0] <= now:
+            begins = max(begins, self._exclusive[0][1])
+        return begins
+
+    def reads(self, begins: Nanoseconds, walked: Nanoseconds, ends: Nanoseconds, reader: int) -> None:
+        """A read by writer `reader` holds the index shared from `begins` to `walked`, store.mu until `ends`."""
+        if walked > self._index_until:
+            self._index_until, self._walker = walked, reader
+        if ends > self._readers_until:
+            self._readers_until, self._reader = ends, reader
 
     def list_keys(self, now: Nanoseconds, keys: int, reader: int = 0) -> Nanoseconds:
         """A range read of `keys` keys by writer `reader` begins at `now`: when it ends. It holds store.mu shared until then."""

@@ -61,3 +61,7 @@ class Follower:
             return self._last_ack
         self._last_ack = acked
         return acked
+
+    def answers(self, at: Nanoseconds) -> Nanoseconds:
+        """When it answers a message without entries that reaches it at `at`: after its save in progress."""
+        return self._save_ends if self._save_starts <= at < self._save_ends else at

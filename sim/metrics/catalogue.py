@@ -103,6 +103,8 @@ _FIGURES: Final[dict[Group, tuple[Figure, ...]]] = {
         _counter("etcd.proposals_failed", "proposals", "Proposals without an answer in time; one may still be applied."),
         _counter("etcd.leader_changes", "changes", "Times that another member took the lead."),
         _seconds("etcd.request_seconds", "A request as etcd's client sees it: the API server, or a raw client."),
+        _counter("etcd.reads", "reads", "Reads that etcd served to raw clients and lists: gets, and pages of lists."),
+        _seconds("etcd.read_seconds", "Such a read at etcd, arrival to end: index, applies, commits, cores, the read."),
         _seconds("etcd.list_seconds", "A list of all keys of one kind, as the API server asks etcd for it."),
         _seconds("apiserver.request_seconds", "A request in the API server, admission and etcd included."),
         _counter("apiserver.conflicts", "requests", "Updates refused because the object had changed (409)."),

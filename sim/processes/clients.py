@@ -1,13 +1,13 @@
-"""Raw etcd clients in a closed loop, and a client that lists everything: loads without Kubernetes between."""
+"""Raw etcd clients in closed loops, and a client that lists everything: loads without Kubernetes between."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Hashable
 from typing import Any
 
-from sim.etcd.backend import Backend
 from sim.etcd.request import CONFLICT, Op, Shape
 from sim.processes.events import Call, Clock
+from sim.processes.reads import Read, Reads
 from sim.processes.storm import BackOff
 from sim.streams import Stream
 from sim.units import Nanoseconds
@@ -16,15 +16,18 @@ Process = Generator[Any, Any, None]
 
 
 def closed_loop(
-    env: Clock, call: Call, shape: Shape, think: Callable[[], Nanoseconds], way: Nanoseconds, request: Nanoseconds,
-    latency: Callable[[int], None], back_off: BackOff, jitter: Stream,
+    env: Clock, call: Call, shape: Shape, key: Callable[[], Hashable] | None, think: Callable[[], Nanoseconds], way: Nanoseconds,
+    request: Nanoseconds, latency: Callable[[int], None], back_off: BackOff, jitter: Stream,
 ) -> Process:  # fmt: skip
-    """One client: think, put a key that never existed, take the answer; again after a pause where it was refused or not answered.
+    """One client: think, put a key, take the answer; again after a pause where it was refused or not answered.
 
-    way: one way to etcd; request: its gRPC goroutine, ns. jitter: stretches the pauses.
+    key: which one is put, None for one that never existed. way: one way to etcd; request: its gRPC goroutine, ns. jitter: stretches
+    the pauses.
     """
-    call.op, call.shape, call.data = Op.PUT_ONCE, shape, shape.put_data
+    call.op, call.shape, call.data = Op.PUT if key else Op.PUT_ONCE, shape, shape.put_data
     while True:
+        if key is not None:
+            call.key = key()
         pause = think()
         yield call.send(pause + way + request, way)
         latency(env._now - call.arrives + way + request)
@@ -36,16 +39,35 @@ def closed_loop(
                     break
 
 
-def lists(
-    env: Clock, backend: Backend, reader: int, keys: Callable[[], int], begin: Nanoseconds, gap: Callable[[], Nanoseconds],
-    duration: Callable[[int], None],
+def reading_loop(
+    env: Clock, read: Read, keys: int, limit: int, think: Callable[[], Nanoseconds], way: Nanoseconds, request: Nanoseconds,
+    latency: Callable[[int], None],
 ) -> Process:  # fmt: skip
-    """A client that lists all objects of one kind at intervals."""
+    """One client: think, get a key or a page of a list of so many `keys`, take the answer. limit: keys of a page, 0 for all."""
+    left = keys
+    while True:
+        pause = think()
+        read.walked, read.returned = left, min(limit or left, left)
+        yield read.send(pause + way + request, way)
+        latency(env._now - read.arrives + way + request)
+        left = left - read.returned or keys
+
+
+def lists(
+    env: Clock, reads: Reads, reader: int, keys: Callable[[], int], limit: int, begin: Nanoseconds,
+    gap: Callable[[], Nanoseconds], duration: Callable[[int], None],
+) -> Process:  # fmt: skip
+    """A client that lists all objects of one kind at intervals, as the member has them, in pages of `limit` keys (0: in one)."""
+    read = reads.call(reader)
+    read.linearizable = False
     yield env.timeout(begin)
     while True:
-        started = env._now
-        backend.advance(started)
-        ends = backend.list_keys(started, keys(), reader)
-        yield env.timeout(ends - started)
-        duration(ends - started)
+        started, left = env._now, keys()
+        while True:
+            read.walked, read.returned = left, min(limit or left, left)
+            yield read.send(0, 0)
+            left -= read.returned
+            if not left:
+                break
+        duration(env._now - started)
         yield env.timeout(max(0, started + gap() - env._now))

@@ -148,6 +148,21 @@ class Leader:
         sent = max(at, self._busy_until) + self._rules.ready
         return max(sent + (self._rules.rtt if self._followers else 0), self._backend.free_at)
 
+    @property
+    def next_turn(self) -> Nanoseconds:
+        """When the Ready loop is free; NEVER while nobody leads."""
+        return self._busy_until
+
+    def next_turn_moved(self, due: Nanoseconds) -> bool:
+        """Whether the turn that was to begin at `due` waits for a core."""
+        return self._has_core and self._busy_until > due
+
+    def heard(self, sent: Nanoseconds) -> Nanoseconds:
+        """When a quorum has answered a heartbeat that is sent at `sent`."""
+        way = self._rules.rtt // 2
+        answers = sorted(follower.answers(sent + way) + way for follower in self._followers)
+        return answers[self._quorum_ack] if answers else sent
+
     def _refusal(self, call: Call, now: Nanoseconds) -> Outcome | None:
         backend, rules = self._backend, self._rules
         if call.data > rules.max_request:

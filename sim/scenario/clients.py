@@ -1,11 +1,11 @@
-"""Raw etcd clients: a closed loop of writers without Kubernetes between, to validate and calibrate with."""
+"""Raw etcd clients: closed loops of writers and readers without Kubernetes between, to validate and calibrate with."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 from sim.scenario.distribution import Distribution, distribution
-from sim.scenario.quantities import Duration, PositiveCount, Prefix, Size
+from sim.scenario.quantities import Count, Duration, PositiveCount, Prefix, Size
 from sim.scenario.retry import Retry
 from sim.scenario.section import Section, field, required
 from sim.units import MICROSECOND
@@ -16,7 +16,13 @@ class EtcdClients(Section):
 
     clients: PositiveCount = required("How many there are.")
     think: Distribution = field(distribution(constant=0), "Pause between an answer and the next request.")
-    op: Literal["put_new"] = field("put_new", "What each request does: put a key that never existed.")
+    op: Literal["put_new", "put_over", "get", "get_serializable", "list"] = field(
+        "put_new",
+        "What each request does: put a key that never existed; put one of `key_space` keys; get one, from a quorum or from the "
+        "member alone; one page of a list of all of them.",
+    )
+    key_space: PositiveCount = field(1000, "Keys that exist at the start, for every op but put_new.", "assumed")
+    list_limit: Count = field(0, "Keys of a page of a list; 0 for all. Pages follow each other; each walks what is left.")
     key_bytes: Size = field(27, "Length of the key.", "assumed: as in the byte tables the formulas were verified with")
     value_bytes: Size = field(1024, "Length of the value.", "etcd: etcdctl check perf")
     rtt: Duration = field(200 * MICROSECOND, "Round trip to etcd.", "assumed: the same zone")

@@ -44,6 +44,7 @@ class Lists(Section):
     from_: Duration = field(0, "When it begins.", alias="from")
     object: Name = required("What it lists.")
     keys: Literal["all"] = field("all", "Which keys: all live keys of that object.")
+    limit: Count = field(0, "Keys of a page; 0: all in one request. Each page walks the index over what is left.")
 
 
 class Objects(Section):
