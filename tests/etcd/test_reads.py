@@ -79,7 +79,7 @@ def test_a_linearizable_get_waits_for_the_save_in_progress_and_a_serializable_do
 
 
 def test_a_read_does_not_begin_while_a_commit_publishes() -> None:
-    """A commit of 2 x 30 ms comes 100 ms after the last: a read meets it with probability 60 / 160 and waits 30 ms more on average."""
+    """A commit of 2 x 30 ms comes 100 ms after the last: a read meets it with probability 60 / 160 and waits 30 ms then."""
     writer = {"clients": 1, "think": "5ms", "rtt": "100us"}
     disk = {"fdatasync": "100us", "backend_fdatasync": "30ms", "bandwidth": "8GB/s"}
     made = scenario({"writer": writer, "load": get("get_serializable", 50, think=SELDOM)}, horizon="40s")
