@@ -22,6 +22,7 @@ from sim.cli.recommend import recommend
 from sim.cli.results import results
 from sim.cli.run import run
 from sim.cli.scenarios import check, scenarios, schema, show
+from sim.cli.sensitivity import sensitivity
 from sim.cli.sweep import sweep
 from sim.cli.systems import systems
 from sim.cli.validate import validate
@@ -47,7 +48,7 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
 @click.group(
     commands=[
         run, systems, sweep, results, compare, scenarios, show, check, schema, metrics, probe_disk, calibrate, validate, conform,
-        frontier, recommend,
+        frontier, recommend, sensitivity,
     ],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     invoke_without_command=True,

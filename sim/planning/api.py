@@ -6,8 +6,9 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sim.analysis.deciding import DecideRule
 from sim.errors import InputError
@@ -16,16 +17,18 @@ from sim.planning import study as studies
 from sim.planning.bench import Bench, Told
 from sim.planning.frontier import WITHIN, Frontier
 from sim.planning.recommend import Recommendation
+from sim.planning.sensitivity import METHODS, Method, Sensitivity
 from sim.planning.study import Study, variant_of
 from sim.scenario import Scenario
 from sim.scenario import load as load_scenario
 from sim.scenario.refusal import shown
 from sim.sweeps.design import Point, points
 from sim.sweeps.store import Store
-from sim.sweeps.values import read
+from sim.sweeps.values import Space, read
 
 MOST_REPLICATIONS = 20
 """Where a probe gives up and stays undecided."""
+_FIGURE = "etcd.apply_seconds.p99"
 
 
 def frontier(
@@ -118,6 +121,93 @@ def recommended(
             judged = [one.tried.point for one in found.candidates if one.probe.runs == count]
             bench.write_down(f"judged with {count}", judged, study.replications, count, study.aims.figures)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What to find out with `sensitivity`, checked."""
+
+    scenario: Scenario
+    variant: str
+    knobs: dict[str, Space]
+    figures: tuple[str, ...]
+    method: Method
+    samples: int
+    replications: int
+    confidence: float
+    seed: int
+
+    @property
+    def settings(self) -> int:
+        """How many there are at most."""
+        wide = len(self.knobs)
+        return self.samples * (wide + (1 if self.method == "morris" else 2)) + 1 + 2 * wide
+
+
+def sensitivity(
+    scenario: Scenario | str | Path,
+    over: Mapping[str, Any],
+    figures: str | Sequence[str] | None = None,
+    *,
+    method: Method = "morris",
+    samples: int | None = None,
+    variant: str | None = None,
+    replications: int = 3,
+    confidence: float = 0.95,
+    seed: int = 1,
+    store: str | Path | None = None,
+    workers: int | None = None,
+    executor: Executor | None = None,
+    progress: Told | None = None,
+) -> Sensitivity:
+    """Which of the knobs of `over` (path -> range) matter for the figures: Morris screening or Sobol indices, and a tornado.
+
+    samples: trajectories (8), or samples of Sobol (64, a power of two). Raises InputError.
+    """
+    chosen = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
+    made = asked(
+        chosen, over, [figures] if isinstance(figures, str) else figures, method=method, samples=samples, variant=variant,
+        replications=replications, confidence=confidence, seed=seed,
+    )  # fmt: skip
+    return answered(made, store, workers, executor, progress)
+
+
+def asked(
+    scenario: Scenario, over: Mapping[str, Any], figures: Sequence[str] | None = None, *, method: str = "morris",
+    samples: int | None = None, variant: str | None = None, replications: int = 3, confidence: float = 0.95, seed: int = 1,
+) -> Asked:  # fmt: skip
+    """The checked question. Raises InputError."""
+    if method not in METHODS:
+        raise InputError(f"method: {shown(method)} is not allowed; {' or '.join(METHODS)}")
+    name = variant_of(scenario, variant)
+    knobs = {path: read(values, path) for path, values in over.items()}
+    if not knobs:
+        raise InputError("over: nothing is varied; give a knob and its range, such as etcd.quota: [2GiB, 8GiB]")
+    for path, space in knobs.items():
+        studies.check_knob(scenario, name, path, space)
+    wanted = tuple(dict.fromkeys(aims.check_figure(figure, "figure") for figure in figures or (_FIGURE,)))
+    count = samples if samples is not None else (8 if method == "morris" else 64)
+    for what, value, least in (("samples", count, 2), ("replications", replications, 1)):
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= 1_000_000:
+            raise InputError(f"{what}: {shown(value)} is not allowed; a whole number from {least} on")
+    if method == "sobol" and count & (count - 1):
+        below = 1 << (count.bit_length() - 1)
+        raise InputError(f'samples: "{count}" is not a power of two, where Sobol points are balanced; {below} or {2 * below}')
+    if not 0 < confidence < 1:
+        raise InputError(f"confidence: {shown(confidence)} is not a share between 0 and 1, such as 95%")
+    return Asked(scenario, name, knobs, wanted, cast(Method, method), count, replications, confidence, seed)
+
+
+def answered(
+    given: Asked, store: str | Path | None = None, workers: int | None = None, executor: Executor | None = None,
+    progress: Told | None = None,
+) -> Sensitivity:  # fmt: skip
+    """Run what is asked for; the runs are kept in `store`, where there is one."""
+    from sim.planning.sensitivity import sensitivity as analyse
+
+    with opened(store) as kept:
+        bench = Bench(str(given.scenario.name), given.scenario, given.variant, kept, given.seed, executor, workers, progress)
+        return analyse(bench, given.knobs, given.figures, given.method, given.samples, given.replications, given.confidence)
 
 
 def rule_of(first: int, most: int, level: float) -> DecideRule:
