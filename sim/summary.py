@@ -22,6 +22,7 @@ _WRITES: Final = (
 )  # fmt: skip
 _EVENTS: Final = ("recorded", "dropped", "skipped", "created", "patched")
 _STORMS: Final = ("offered", "accepted", "refused", "no_space", "timeouts", "resent", "given_up")
+_LOOKUPS: Final = ("asked", "hits", "misses", "fills", "fills_refused")
 _QUARTERS: Final = 4
 _FURTHEST: Final = 1000
 """What would take so many times as long as was seen is no growth."""
@@ -160,7 +161,7 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
             metrics[f"workloads.{name}.writes.{figure}"] = getattr(tally, figure)
         metrics[f"workloads.{name}.writes.transactions_per_change"] = _per_change([tally])
     metrics |= _fleets(recorder)
-    metrics |= guard_figures(world, horizon)
+    metrics |= guard_figures(world, horizon, series)
     p99 = distributions["etcd.apply_seconds"].quantile(0.99)
     shares, kinds = backend.tail.shares(round((p99 or 0.0) * SECOND))
     for kind, share in kinds.items():
@@ -231,13 +232,13 @@ def _fleets(recorder: Recorder) -> dict[str, float | None]:
     for name, edges in fleets.edges.items():
         found[f"workloads.{name}.fleet.measurements"] = sum(edge.measured for edge in edges)
     return found
-def guard_figures(world: World, horizon: Nanoseconds) -> dict[str, float | None]:
-    """What storms offered, and what guards did."""
+def guard_figures(world: World, horizon: Nanoseconds, series: pd.DataFrame) -> dict[str, float | None]:
+    """What storms offered, what readers found, and what guards did."""
     storms = world.storms.values()
     metrics: dict[str, float | None] = {f"storm.{figure}": sum(getattr(s, figure) for s in storms) for figure in _STORMS}
     for name, storm in world.storms.items():
         metrics |= {f"workloads.{name}.storm.{figure}": getattr(storm, figure) for figure in _STORMS}
-    for name, limiter in world.limiters.items():
+    for name, limiter in world.guards.limiters.items():
         metrics[f"guards.{name}.admitted"] = limiter.admitted
         metrics[f"guards.{name}.refused"] = limiter.refused
         metrics[f"guards.{name}.not_limited"] = limiter.passed
@@ -247,6 +248,18 @@ def guard_figures(world: World, horizon: Nanoseconds) -> dict[str, float | None]
         metrics[f"guards.{name}.rate_changes"] = limiter.changes
         metrics[f"guards.{name}.rate_reversals"] = limiter.reversals
         metrics[f"guards.{name}.fsync_cuts"] = limiter.cuts
+    for name, breakers in world.guards.breakers.items():
+        metrics[f"guards.{name}.admitted"] = sum(one.passed for one in breakers)
+        metrics[f"guards.{name}.refused"] = sum(one.refused for one in breakers)
+        metrics[f"guards.{name}.trips"] = sum(one.trips for one in breakers)
+        metrics[f"guards.{name}.reopened"] = sum(one.reopened for one in breakers)
+        metrics[f"guards.{name}.seconds_open"] = sum(one.seconds_open(horizon) for one in breakers) / max(1, len(breakers))
+        metrics[f"guards.{name}.state.max"] = float(series[f"guards.{name}.state"].max())
+        metrics[f"guards.{name}.state.mean"] = float(series[f"guards.{name}.state"].mean())
+    lookups = world.lookups.values()
+    metrics |= {f"lookups.{figure}": sum(getattr(tally, figure) for tally in lookups) for figure in _LOOKUPS}
+    for name, tally in world.lookups.items():
+        metrics |= {f"workloads.{name}.lookups.{figure}": getattr(tally, figure) for figure in _LOOKUPS}
     return metrics
 
 

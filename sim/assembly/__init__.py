@@ -14,16 +14,16 @@ from sim.assembly.controllers import Controllers
 from sim.assembly.faults import Calendars
 from sim.assembly.fleets import Fleets
 from sim.assembly.ground import Ground, table
-from sim.assembly.guards import limiters
+from sim.assembly.guards import Guards, guards
 from sim.assembly.workloads import Workloads
 from sim.etcd.backend import Backend
 from sim.etcd.follower import Follower
 from sim.etcd.request import Shape
-from sim.guards.write_limiter import WriteLimiter
 from sim.journal import Samples
 from sim.processes.events import Clock
 from sim.processes.gateway import Gateway, Latencies
 from sim.processes.leader import Leader
+from sim.processes.lookups import LookupTally
 from sim.processes.manager import Leadership, Manager
 from sim.processes.reads import Reads
 from sim.processes.reconcilers import WriteTally
@@ -62,8 +62,9 @@ class World:
     reads: Reads
     informers: list[InformerPart]
     storms: dict[str, StormTally]
-    limiters: dict[str, WriteLimiter]
     calendars: Calendars
+    lookups: dict[str, LookupTally]
+    guards: Guards
 
     @property
     def servers(self) -> list[ApiServer]:
@@ -96,8 +97,7 @@ def build(scenario: Scenario, seed: int, horizon: Nanoseconds | None = None) -> 
         ground.incidents, workloads.client_latencies, ground.list_durations, ground.shapes,
         cluster.reads,
         controllers.informers,
-        workloads.storms, limiters(cluster.door, scenario),
-        calendars,
+        workloads.storms, calendars, workloads.lookups, guards(ground, cluster.door, servers.gateways),
     )  # fmt: skip
 
 

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from sim.assembly.ground import Ground
 from sim.etcd.backend import Backend
 from sim.etcd.request import Shape
+from sim.guards.breaker import NAMES, Breaker, State
 from sim.guards.write_limiter import Adapt, Cut, WriteLimiter
-from sim.processes.etcd_door import Etcd, EtcdDoor, control_loop, reloads
+from sim.processes.etcd_door import Etcd, EtcdDoor, control_loop, probes, reloads
+from sim.processes.gateway import Gateway
 from sim.processes.leader import Leader
-from sim.scenario import Scenario
 from sim.scenario import guards as declared
 from sim.scenario.objects import prefix_of
+from sim.units import Nanoseconds
+
+
+@dataclass(slots=True)
+class Guards:
+    """The guards at work, by name: limiters before etcd, breakers in each API server."""
+
+    limiters: dict[str, WriteLimiter]
+    breakers: dict[str, list[Breaker]]
 
 
 def guarded(ground: Ground, leader: Leader, backend: Backend, client_shapes: Mapping[str, Shape]) -> Etcd:
@@ -43,7 +54,22 @@ def _told(ground: Ground, name: str) -> Callable[[float], None]:
     return told
 
 
-def limiters(door: Etcd, scenario: Scenario) -> dict[str, WriteLimiter]:
-    """The limiters at work, by name."""
-    names = [name for name, guard in scenario.guards.items() if isinstance(guard, declared.WriteLimiter)]
-    return {names[0]: door.limiter} if isinstance(door, EtcdDoor) else {}
+def guards(ground: Ground, door: Etcd, gateways: Sequence[Gateway]) -> Guards:
+    """All guards; breakers are put into the API servers."""
+    made = Guards({}, {})
+    for name, guard in ground.scenario.guards.items():
+        if isinstance(guard, declared.Breaker):
+            made.breakers[name] = [_breaker(ground, name, guard, door, gateway) for gateway in gateways]
+        elif isinstance(door, EtcdDoor):
+            made.limiters[name] = door.limiter
+    return made
+
+
+def _breaker(ground: Ground, name: str, guard: declared.Breaker, door: Etcd, gateway: Gateway) -> Breaker:
+    def told(now: Nanoseconds, state: State, share: float) -> None:
+        ground.incident(now, "breaker", f"{name}: {NAMES[state]}, {share:.0%} of the last reads found nothing")
+
+    breaker = Breaker(guard.window, guard.open_at, guard.successes, guard.rule, told)
+    gateway.guard(breaker, frozenset(guard.objects or ground.scenario.objects))
+    ground.env.process(probes(ground.env, breaker, door.read, guard.probe, guard.healthy_within))
+    return breaker

@@ -15,6 +15,7 @@ from sim.journal import Samples
 from sim.processes import clients
 from sim.processes.churn import PodChurn
 from sim.processes.events import Call
+from sim.processes.lookups import Lookups, LookupTally
 from sim.processes.objects import ObjectUsers, contender
 from sim.processes.reconcilers import Writer, WriteTally
 from sim.processes.storm import BackOff, Storm, StormTally, arrivals
@@ -25,7 +26,7 @@ from sim.scenario import workloads as declared
 class Workloads:
     """The workloads and raw clients of a scenario, ready to run.
 
-    writes, storms: what each `writers` workload and each storm has done.
+    writes, storms, lookups: what each workload of these kinds has done.
     """
 
     def __init__(self, ground: Ground, cluster: Cluster, servers: ApiServers):
@@ -33,6 +34,7 @@ class Workloads:
         self.writes: dict[str, WriteTally] = {}
         self.fleets = Fleets(ground, cluster, servers)
         self.storms: dict[str, StormTally] = {}
+        self.lookups: dict[str, LookupTally] = {}
         self.client_latencies = Samples()
         self._raw_clients()
 
@@ -52,6 +54,8 @@ class Workloads:
                     self.fleets.begin(name, workload)
                 case declared.Storm():
                     self._storm(name, workload)
+                case declared.Lookups():
+                    self._lookups(name, workload)
 
     def _raw_clients(self) -> None:
         ground, env = self.ground, self.ground.env
@@ -96,6 +100,21 @@ class Workloads:
         )  # fmt: skip
         self.storms[name] = storm.tally
         storm.begin()
+
+    def _lookups(self, name: str, workload: declared.Lookups) -> None:
+        ground, env, writer = self.ground, self.ground.env, self.ground.writer(name)
+        shape = ground.shapes[workload.object]
+        keys = [ObjectKey(workload.object, "default", f"{name}-{number}") for number in range(workload.keys)]
+        for key in keys[: round(workload.keys * workload.filled)]:
+            self._servers.exists(key, shape, writer)
+        client = self._servers.client(name, "workload-low")
+        ghost = ObjectKey(workload.object, "default", f"{name}-never")
+        choice = ground.stream(f"workloads.{name}.choice")
+        lookups = Lookups(env, client, writer, shape, keys, ghost, workload.missing, workload.fill, choice)
+        self.lookups[name] = lookups.tally
+        env.process(lookups.run(ground.gap(workload.every, f"workloads.{name}.every")))
+        if workload.flush_at is not None:
+            env.process(lookups.flush(workload.flush_at))
 
     def _churn(self, name: str, workload: declared.PodChurn) -> None:
         ground, env, writer = self.ground, self.ground.env, self.ground.writer(name)

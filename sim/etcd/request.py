@@ -56,6 +56,8 @@ class Outcome(IntEnum):
     """A webhook denied it, or did not answer and its failure policy is `fail` (403, 500)."""
     TOO_LARGE = 14
     """The object is larger than the API server (413) or etcd (request is too large) takes."""
+    READ_ONLY = 15
+    """A breaker of the API server is open: 429 without a Retry-After, which no client sends again by itself."""
 
 
 # Looking a member up in its enumeration costs more than the rest of a comparison (Python 3.11): the hot path uses these.

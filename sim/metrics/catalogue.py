@@ -185,6 +185,16 @@ _FIGURES: Final[dict[Group, tuple[Figure, ...]]] = {
         _gauge("guard.least_rate_per_second", "1/s", "The lowest that this rate was."),
         _counter("guard.rate_changes", "changes", "How often its control loop or a reload changed the rate."),
         _counter("guard.rate_reversals", "changes", "Of these: in the other direction than the change before."),
+        _counter("lookups.asked", "lookups", "Lookups by name of readers of a cache."),
+        _counter("lookups.hits", "lookups", "Of these: those that found the object."),
+        _counter("lookups.misses", "lookups", "Of these: those that found nothing."),
+        _counter("lookups.fills", "writes", "Creates by readers who had found nothing."),
+        _counter("lookups.fills_refused", "writes", "Of these: refused; the next reader finds nothing either."),
+        _counter("guard.trips", "changes", "Times that a breaker opened."),
+        _counter("guard.reopened", "changes", "Of these: before as many reads as it remembers had come since it closed."),
+        _gauge("guard.seconds_open", "seconds", "Time in which a breaker refused writes."),
+        _gauge("guard.state", "state", "0 closed, 1 half-open, 2 open."),
+        _gauge("guard.invalid_share", "share", "Of the reads that a breaker remembers: those that found nothing."),
         _counter("guard.fsync_cuts", "cuts", "How often the rate began to be cut because of slow fsyncs."),
     ),
 }  # fmt: skip
@@ -319,7 +329,7 @@ _REPEATED: Final = {
         "zero_value_keys", "queue_seconds", "work_seconds", "scan_seconds", "scanned", *_WRITES,
         *(name for name in _BY_NAME if name.startswith("events.")),
     ),
-    "workloads.": (*_WRITES, *_FLEETS, *(name for name in _BY_NAME if name.startswith("storm."))),
+    "workloads.": (*_WRITES, *_FLEETS, *(name for name in _BY_NAME if name.startswith(("storm.", "lookups.")))),
     "guards.": tuple(name.removeprefix("guard.") for name in _BY_NAME if name.startswith("guard.")),
 }  # fmt: skip
 """Figures of the whole that a run also reports of each member, controller or workload."""

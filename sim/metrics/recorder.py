@@ -193,7 +193,9 @@ class Recorder:
                 "informer.degenerate_keys": sum(part.degenerate_keys for part in world.informers),
                 "informer.objects_lost": sum(part.objects_lost for part in world.informers),
                 "cache.zero_value_keys": sum(controller.cache.zero_values for controller in world.controllers),
-                **{f"guards.{name}.rate_per_second": limiter.rate for name, limiter in world.limiters.items()},
+                **{f"guards.{name}.rate_per_second": limiter.rate for name, limiter in world.guards.limiters.items()},
+                **{f"guards.{name}.state": max(one.state for one in same) for name, same in world.guards.breakers.items()},
+                **{f"guards.{name}.invalid_share": same[0].invalid_share for name, same in world.guards.breakers.items()},
             }
         )
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from sim.etcd.request import Op, Outcome, Shape
+from sim.guards.breaker import OPEN, Breaker
 from sim.guards.write_limiter import WriteLimiter
 from sim.journal import Tap
 from sim.processes.events import Call, Clock
@@ -56,6 +57,18 @@ def control_loop(
         yield env.timeout(every)
         now = env._now
         limiter.look(now, len(applied.read(now)[0]), saves.read(now)[1].tolist())
+
+
+def probes(
+    env: Clock, breaker: Breaker, read: Callable[[Nanoseconds], Nanoseconds], every: Nanoseconds, within: Nanoseconds
+) -> Generator[Any, Any, None]:
+    """Ask etcd at intervals while a breaker is open: an answer within `within`, nanoseconds, is a success."""
+    while True:
+        yield env.timeout(every)
+        if breaker.state is OPEN:
+            takes = read(env._now) - env._now
+            yield env.timeout(min(takes, within))
+            breaker.probe(env._now, takes <= within)
 
 
 def reloads(

@@ -31,6 +31,7 @@ from sim.apiserver.storage import Step, Verb, attempt
 from sim.apiserver.versions import Versions
 from sim.etcd import wal
 from sim.etcd.request import CONFLICT, Op, Outcome, Shape
+from sim.guards.breaker import Breaker
 from sim.journal import Samples
 from sim.processes.etcd_door import Etcd
 from sim.processes.events import NOTHING, Alarm, Call, Clock
@@ -102,8 +103,15 @@ class Gateway:
         self._overhead, self._arrive = server.overhead, flow_control.arrive
         self._ahead = server.to_etcd - server.to_client
         self._etcd_request, self._etcd_trip = latencies.etcd_requests.add, 2 * server.to_etcd
+        self._breaker: Breaker | None = None
+        self._broken: frozenset[str] = frozenset()
+        self._trial: Call | None = None
         self._alarm = Alarm(env, self._seats_change)
         self._rings_at: Nanoseconds = NEVER
+
+    def guard(self, breaker: Breaker, kinds: frozenset[str]) -> None:
+        """Put a breaker before writes of these kinds of objects; their reads count."""
+        self._breaker, self._broken, self._plain = breaker, kinds, False
 
     # ---- the way in
 
@@ -208,6 +216,13 @@ class Gateway:
         if call.serve is not None:
             call.go(done, call.serve)
             return
+        breaker = self._breaker
+        if breaker is not None and call.shape.name in self._broken:
+            if not breaker.lets(fill=write is None):
+                self.respond(call, done, Outcome.READ_ONLY)
+                return
+            if breaker.trying and self._trial is None:
+                self._trial = call
         if call.shape.value_bytes > BODY_LIMIT:
             self.respond(call, done, Outcome.TOO_LARGE)
             return
@@ -338,6 +353,8 @@ class Gateway:
 
     def _found(self, call: Call) -> None:
         version = self._truth.at(call.key, call.answered)
+        if self._breaker is not None and call.shape.name in self._broken:
+            self._breaker.access(self.env._now, not version.revision)
         call.revision, call.content = version.revision, version.content
         outcome = Outcome.UNCHANGED if version.revision else Outcome.NOT_FOUND
         self.respond(call, self.env._now - self.server.to_etcd, outcome)
@@ -347,6 +364,9 @@ class Gateway:
     def _answered(self, call: Call, now: Nanoseconds, at: Nanoseconds) -> None:
         """etcd answers at `at`: to the client, or the next attempt where somebody else was faster."""
         self._etcd_request(at - call.arrives + self._etcd_trip)
+        if call is self._trial:
+            self.respond(call, at + self.server.to_etcd, call.outcome)
+            return
         seat = call.seat
         if call.once is not None and seat is not None and not seat.level.waiting:  # as `respond` and `finish`
             call.seat = None
@@ -380,6 +400,9 @@ class Gateway:
         """The server answers at `at`, nanoseconds, not before now: the caller hears it half a round trip later."""
         call.outcome = outcome
         now, to_client = self.env._now, self.server.to_client
+        if call is self._trial and self._breaker is not None:
+            self._trial = None
+            self._breaker.tried(now, outcome <= CONFLICT)
         seat = call.seat
         if seat is not None:
             call.seat = None

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from sim.scenario import links
+from sim.scenario.guards import Breaker, WriteLimiter
 from sim.scenario.labels import selects
 from sim.scenario.machines import device
 from sim.scenario.quantities import format_size
@@ -128,6 +129,10 @@ def _guards(scenario: Scenario) -> Iterator[Problem]:
     first: dict[str, str] = {}
     for name, guard in scenario.guards.items():
         known = first.setdefault(guard.kind, name)
+        if isinstance(guard, Breaker):
+            for kind in guard.objects:
+                if kind not in scenario.objects:
+                    yield f"guards.{name}.objects", undeclared(kind, "object", scenario.objects)
         if known != name:
             yield f"guards.{name}.kind", f'"{guard.kind}" is there already (guards.{known}); one guard of a kind'
 
@@ -214,7 +219,7 @@ def _idle(scenario: Scenario) -> Iterator[str]:
         elif fault.every is None and at + fault.for_ > horizon:
             yield f"faults.{name}.for: lasts beyond the horizon"
     for name, guard in scenario.guards.items():
-        for place, reload in enumerate(guard.reload):
+        for place, reload in enumerate(guard.reload if isinstance(guard, WriteLimiter) else ()):
             if reload.at >= horizon:
                 yield f"guards.{name}.reload.{place}.at: comes after the horizon and never happens"
     for name, workload in scenario.workloads.items():

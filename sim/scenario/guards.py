@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, field_validator
+from pydantic import BeforeValidator, Discriminator, Tag, field_validator
 
 from sim.errors import nearest
-from sim.scenario.quantities import Duration, Factor, Fraction, PositiveCount, PositiveDuration, Prefix, Rate
+from sim.scenario.quantities import Duration, Factor, Fraction, Name, PositiveCount, PositiveDuration, Prefix, Rate
 from sim.scenario.refusal import refused, shown
 from sim.scenario.section import Section, field, required
 from sim.units import MILLISECOND, SECOND
@@ -66,7 +66,25 @@ class WriteLimiter(Section):
         return methods
 
 
-_KINDS: Final[dict[str, type[Section]]] = {"write_limiter": WriteLimiter}
+class Breaker(Section):
+    """A circuit breaker in each API server: it turns read-only when too many of the keys that are read are invalid."""
+
+    kind: Literal["breaker"] = required("A breaker to read-only.")
+    at: Literal["api"] = field("api", "Where it stands: in each API server, behind the seats.")
+    objects: tuple[Name, ...] = field((), "Kinds of objects whose reads count and whose writes it refuses; all when absent.")
+    window: PositiveCount = field(1000, "Reads of single objects that it remembers.", "article: 4.3")
+    open_at: Fraction = field(0.65, "Share of them that found nothing, from which on it opens.", "article: 4.3")
+    probe: PositiveDuration = field(30 * SECOND, "How often etcd is asked while it is open.", "article: 4.3")
+    healthy_within: PositiveDuration = field(SECOND, "An answer within this is a success.", "assumed")
+    successes: PositiveCount = field(3, "Successes in a row until a write may try.", "article: 4.3")
+    rule: Literal["as_published", "fresh_window", "fills_pass"] = field(
+        "as_published",
+        "as_published: what is remembered stays when it closes. fresh_window: it is forgotten. fills_pass: creates pass while "
+        "it is open.",
+    )
+
+
+_KINDS: Final[dict[str, type[Section]]] = {"write_limiter": WriteLimiter, "breaker": Breaker}
 
 
 def _known(guard: Any) -> Any:
@@ -83,4 +101,8 @@ def _known(guard: Any) -> Any:
     return guard
 
 
-Guard = Annotated[WriteLimiter, BeforeValidator(_known)]
+Guard = Annotated[
+    Annotated[WriteLimiter, Tag("<write_limiter>")] | Annotated[Breaker, Tag("<breaker>")],
+    Discriminator(lambda value: f"<{value['kind'] if isinstance(value, Mapping) else value.kind}>"),
+    BeforeValidator(_known),
+]

@@ -11,7 +11,7 @@ from sim.errors import nearest
 from sim.scenario.distribution import Distribution, distribution
 from sim.scenario.interval import Every
 from sim.scenario.labels import Labels
-from sim.scenario.quantities import Count, Duration, Name, PositiveCount, PositiveDuration, Rate, no_more_than
+from sim.scenario.quantities import Count, Duration, Fraction, Name, PositiveCount, PositiveDuration, Rate, no_more_than
 from sim.scenario.reconcile import Written
 from sim.scenario.refusal import refused, shown
 from sim.scenario.retry import Retry
@@ -85,8 +85,21 @@ class Storm(Section):
     retry: Retry = field(Retry(), "What the callers do when they are refused or not answered.")
 
 
+class Lookups(Section):
+    """Readers who ask for objects by name, as of a cache: who finds nothing creates the object."""
+
+    kind: Literal["lookups"] = field("lookups", "Objects are read by name, and created by who misses them.")
+    object: Name = required("What they ask for.")
+    keys: Annotated[PositiveCount, no_more_than(1_000_000)] = required("How many objects there are to ask for, all alike.")
+    filled: Fraction = field(1.0, "Share of them that is there at the start.")
+    every: Every = required("How often one is asked for.")
+    missing: Fraction = field(0.0, "Share of lookups that ask for something that never is there, and that nobody creates.")
+    fill: bool = field(True, "Whether who finds nothing creates the object.")
+    flush_at: Duration | None = field(None, "When all of them are deleted; never when absent.")
+
+
 _KINDS: Final[dict[str, type[Section]]] = {
-    "pod_churn": PodChurn, "lists": Lists, "objects": Objects, "writers": Writers, **FLEETS, "storm": Storm,
+    "pod_churn": PodChurn, "lists": Lists, "objects": Objects, "writers": Writers, **FLEETS, "storm": Storm, "lookups": Lookups,
 }  # fmt: skip
 
 
@@ -126,7 +139,8 @@ Workload = Annotated[
     | Annotated[Coordination, Tag("<coordination>")]
     | Annotated[Certificates, Tag("<certificates>")]
     | Annotated[Telemetry, Tag("<telemetry>")]
-    | Annotated[Storm, Tag("<storm>")],
+    | Annotated[Storm, Tag("<storm>")]
+    | Annotated[Lookups, Tag("<lookups>")],
     Discriminator(lambda value: f"<{value['kind'] if isinstance(value, Mapping) else value.kind}>"),
     BeforeValidator(_known),
 ]

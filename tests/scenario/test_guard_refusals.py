@@ -14,7 +14,7 @@ CASES = {
     HEAD + "guards: {limiter: {kind: writelimiter}}": (
         'guards.limiter.kind: "writelimiter" is not a kind of guard; did you mean "write_limiter"?'
     ),
-    HEAD + "guards: {limiter: {rate: 5}}": "guards.limiter.kind: missing; one of write_limiter",
+    HEAD + "guards: {limiter: {rate: 5}}": "guards.limiter.kind: missing; one of write_limiter, breaker",
     HEAD + "guards: {limiter: 5}": 'guards.limiter: "5" is not a mapping, such as {kind: write_limiter, rate: 500/s}',
     HEAD + "guards: {limiter: {kind: write_limiter}}": "guards.limiter.rate: missing; it is required",
     LIMITER + "capacity: 0}}": 'guards.limiter.capacity: "0" is not a multiple above zero; write 2x, or a number',
@@ -28,6 +28,9 @@ CASES = {
     LIMITER + "cut: {by: 130%}}}": 'guards.limiter.cut.by: "130%" is not a fraction; write 12% or a number from 0 to 1',
     HEAD + "guards: {a: {kind: write_limiter, rate: 1}, b: {kind: write_limiter, rate: 1}}": (
         'guards.b.kind: "write_limiter" is there already (guards.a); one guard of a kind'
+    ),
+    HEAD + "guards: {b: {kind: breaker, objects: [pod, podd]}}": (
+        'guards.b.objects: "podd" is not a declared object; did you mean "pod"?'
     ),
     STORM + "via: api}}": 'workloads.storm.via: "api" is not allowed; one of etcd',
     STORM + "retry: {attempts: 5000}}}": 'workloads.storm.retry.attempts: "5000" is too many; write at most 1000',
