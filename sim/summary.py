@@ -88,6 +88,7 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
         "apiserver.unchanged": sum(server.unchanged for server in world.servers),
         "apiserver.etcd_reads": sum(server.reads for server in world.servers),
         "rest_client.resent": sum(client.resent for client in clients),
+        "rest_client.timeouts": sum(client.given_up for client in clients),
         "workqueue.depth.max": max((c.depth_max for c in world.controllers), default=0),
         "workqueue.retries": sum(c.retries for c in world.controllers),
         "workqueue.adds": sum(c.adds for c in world.controllers),
@@ -139,6 +140,7 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
         metrics[f"controllers.{name}.reconciles"] = sum(c.tally.reconciles for c in own)
         metrics[f"controllers.{name}.errors"] = sum(c.tally.errors for c in own)
         metrics[f"controllers.{name}.requests"] = sum(client.requests for client in world.clients[name])
+        metrics[f"controllers.{name}.timeouts"] = sum(client.given_up for client in world.clients[name])
         metrics[f"controllers.{name}.failing_keys"] = sum(len(c.tally.failing) for c in own)
         metrics[f"controllers.{name}.runs_per_event"] = _runs_per_event(own)
         metrics[f"controllers.{name}.retries"] = sum(c.retries for c in own)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Final, Literal
 
 from sim.apiserver.flowcontrol.control import FlowControl, MaxInFlight
 from sim.apiserver.flowcontrol.levels import DEFAULT_LEVELS, DEFAULT_SCHEMAS
@@ -16,6 +16,7 @@ from sim.apiserver.webhooks import Webhook
 from sim.assembly.cluster import Cluster
 from sim.assembly.faults import Calendars
 from sim.assembly.ground import Ground
+from sim.clientgo.timeouts import AdaptiveTimeout, FixedTimeout, Timeout
 from sim.etcd.request import Shape
 from sim.processes import background
 from sim.processes.gateway import Gateway, Latencies
@@ -109,16 +110,18 @@ class ApiServers:
         return gateway
 
     def client(
-        self, who: str, level: str, qps: float | None = None, burst: int = 0, gateway: Gateway | None = None, controller: str = ""
-    ) -> RestClient:
+        self, who: str, level: str, qps: float | None = None, burst: int = 0, gateway: Gateway | None = None,
+        controller: str = "", timeout: Nanoseconds | Literal["adaptive"] | None = None,
+    ) -> RestClient:  # fmt: skip
         """A client of a process.
 
-        who: its user; level: the priority level of its requests; qps: None for no limiter of its own; controller: whose it is.
+        who: its user; level: the priority level of its requests; qps: None for no limiter of its own; controller: whose it is;
+        timeout: how long it waits for an answer, nanoseconds, None: without end.
         """
         server = gateway or self.next()
         schema = _SCHEMAS[level]
         flow = server.flow_control.flow(level, schema, who if DEFAULT_SCHEMAS[schema].flows_by == "user" else "kube-system")
-        client = RestClient(server, None if qps is None else TokenBucket(qps, burst), flow, bool(controller))
+        client = RestClient(server, None if qps is None else TokenBucket(qps, burst), flow, bool(controller), _timeout(timeout))
         if controller:
             self.clients.setdefault(controller, []).append(client)
         return client
@@ -180,6 +183,12 @@ class ApiServers:
             name = f"component-{number}"
             client = self.client(name, "leader-election")
             beat(client, lease, "lease", name, declared_background.leader_election_every, elections, True)
+
+
+def _timeout(declared: Nanoseconds | Literal["adaptive"] | None) -> Timeout | None:
+    if declared is None:
+        return None
+    return AdaptiveTimeout() if declared == "adaptive" else FixedTimeout(declared)
 
 
 def _both(first: Callable[[], Nanoseconds], second: Callable[[], Nanoseconds]) -> Nanoseconds:

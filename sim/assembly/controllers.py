@@ -133,8 +133,9 @@ class Controllers:
             controller = scenario.controllers[name]
             limit = controller.resolved()
             client = self._servers.client(
-                f"{name}-{number}", controller.client.priority_level, limit.qps, limit.burst, gateway, name
-            )
+                f"{name}-{number}", controller.client.priority_level, limit.qps, limit.burst, gateway, name,
+                controller.client.timeout,
+            )  # fmt: skip
             subscriptions = []
             for informer_name in controller.informers:
                 informer = scenario.informers[informer_name]

@@ -124,6 +124,7 @@ _FIGURES: Final[dict[Group, tuple[Figure, ...]]] = {
         _seconds("rest_client.rate_limiter_seconds", "The wait for the client's own limiter."),
         _counter("rest_client.requests", "requests", "Requests that controllers sent, elections and Events included."),
         _counter("rest_client.resent", "requests", "Of these: sent again by the client itself after a 429."),
+        _counter("rest_client.timeouts", "requests", "Requests whose answer controllers' clients did not wait for."),
         _gauge("workqueue.depth", "items", "Keys that wait for a worker, or will once theirs is done."),
         _seconds("workqueue.queue_seconds", "From the add of a key to a worker taking it."),
         _seconds("workqueue.work_seconds", "From taking a key to Done."),
@@ -325,8 +326,8 @@ _FLEETS: Final = tuple(name for name in _BY_NAME if name.startswith("fleet."))
 _REPEATED: Final = {
     "members.": ("wal_bytes_written", "wal_fsync_seconds"),
     "controllers.": (
-        "reconciles", "errors", "requests", "failing_keys", "runs_per_event", "adds", "retries", "dropped", "depth",
-        "zero_value_keys", "queue_seconds", "work_seconds", "scan_seconds", "scanned", *_WRITES,
+        "reconciles", "errors", "requests", "timeouts", "failing_keys", "runs_per_event", "adds", "retries", "dropped",
+        "depth", "zero_value_keys", "queue_seconds", "work_seconds", "scan_seconds", "scanned", *_WRITES,
         *(name for name in _BY_NAME if name.startswith("events.")),
     ),
     "workloads.": (*_WRITES, *_FLEETS, *(name for name in _BY_NAME if name.startswith(("storm.", "lookups.")))),

@@ -14,10 +14,12 @@ from sim.apiserver.flowcontrol.control import Flow
 from sim.apiserver.flowcontrol.work import ONE_SEAT, Work
 from sim.apiserver.objects import Content, ObjectKey
 from sim.apiserver.storage import Verb, Write
+from sim.clientgo.timeouts import Timeout
 from sim.clientgo.with_retry import WithRetry
 from sim.etcd.request import CONFLICT, CREATE_ONCE, Op, Outcome, Shape
 from sim.processes.events import Call
 from sim.processes.gateway import Gateway
+from sim.processes.patience import Patience
 from sim.ratelimit.bucket import TokenBucket
 from sim.units import Nanoseconds
 
@@ -30,19 +32,28 @@ class RestClient:
     """One process's client.
 
     bucket: its client-side limiter, None without one; flow: who it is to priority and fairness; of_controller: whether its requests
-    are among those that are told of controllers.
+    are among those that are told of controllers; timeout: how long it waits for an answer, None: as long as it takes. Watches, and
+    the lists of informers, have no limit.
     """
 
-    def __init__(self, gateway: Gateway, bucket: TokenBucket | None, flow: Flow, of_controller: bool = False):
+    def __init__(
+        self, gateway: Gateway, bucket: TokenBucket | None, flow: Flow, of_controller: bool = False, timeout: Timeout | None = None
+    ):
         self._env, self._gateway, self._server, self._bucket = gateway.env, gateway, gateway.server, bucket
         self._latencies, self._flow = gateway.latencies, flow
         self._rest_request = (self._latencies.rest_requests if of_controller else self._latencies.other_requests).add
         self.requests = 0
         self.resent = 0
+        self._patience = None if timeout is None else Patience(timeout, self.call, gateway.submit)
 
     def call(self, writer: int) -> Call:
         """A re-usable call, one at a time, whose writes count for `writer`."""
         return self._gateway.call(self, self._flow, writer)
+
+    @property
+    def given_up(self) -> int:
+        """Requests whose answer it did not wait for."""
+        return 0 if self._patience is None else self._patience.given_up
 
     def _limited(self) -> Nanoseconds:
         """One more request: how long the limiter holds it back."""
@@ -63,6 +74,9 @@ class RestClient:
             work += self._limited()
         call.since = self._env._now + work
         call.callbacks = []
+        if self._patience is not None:
+            self._patience.send(call, work)
+            return call
         self._gateway.create_once(call, work)
         return call
 
@@ -93,7 +107,8 @@ class RestClient:
     def get(self, call: Call, shape: Shape, key: ObjectKey) -> Call:
         """Read one object from etcd: UNCHANGED with revision and content in the call, or NOT_FOUND."""
         call.key = key
-        return self.read(call, shape, self._gateway.serve_get)
+        call.shape, call.write, call.serve, call.work = shape, None, self._gateway.serve_get, ONE_SEAT
+        return self._submit(call)
 
     def read(
         self, call: Call, shape: Shape, serve: Callable[[Call], None], work: Work = ONE_SEAT, limited: bool = True
@@ -103,9 +118,9 @@ class RestClient:
         work: the seats that it takes. limited: whether it asks the client's limiter first; a watch does not.
         """
         call.shape, call.write, call.serve, call.work = shape, None, serve, work
-        return self._submit(call, limited)
+        return self._submit(call, limited, patient=True)
 
-    def _submit(self, call: Call, limited: bool = True) -> Call:
+    def _submit(self, call: Call, limited: bool = True, patient: bool = False) -> Call:
         if limited:
             wait = self._limited()
         else:
@@ -113,7 +128,10 @@ class RestClient:
             wait = 0
         call.since = self._env._now + wait
         call.once, call.callbacks = None, []
-        self._gateway.submit(call, wait)
+        if self._patience is None or patient:
+            self._gateway.submit(call, wait)
+        else:
+            self._patience.send(call, wait)
         return call
 
     def throttled(self, call: Call, at: Nanoseconds, retry_after_seconds: int) -> None:

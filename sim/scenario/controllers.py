@@ -10,7 +10,16 @@ from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema, field_val
 from sim.scenario.apiserver import PriorityLevel
 from sim.scenario.informers import Predicate, Watch, with_objects
 from sim.scenario.limiters import Limiter
-from sim.scenario.quantities import Count, Name, PositiveCount, PositiveDuration, format_rate, no_more_than, read_rate
+from sim.scenario.quantities import (
+    Count,
+    DurationOrAdaptive,
+    Name,
+    PositiveCount,
+    PositiveDuration,
+    format_rate,
+    no_more_than,
+    read_rate,
+)
 from sim.scenario.reconcile import Reconcile
 from sim.scenario.refusal import refused, shown
 from sim.scenario.section import Section, field
@@ -33,6 +42,12 @@ class Client(Section):
 
     qps: RateOrOff = field(None, "Requests per second; `off` for no limiter; when absent, as the stack does.")
     burst: PositiveCount | None = field(None, "Capacity of the bucket in requests; when absent, as the stack does.")
+    timeout: DurationOrAdaptive = field(
+        None,
+        "How long it waits for the answer to a read or write before it gives up, which is an error of the reconcile: a duration; "
+        "adaptive: as long as answers have been taking, twice as long after one that did not come (RFC 6298); off: for ever.",
+        "client-go rest/config.go Timeout: none by default",
+    )
     priority_level: PriorityLevel = field(
         "workload-low",
         "The priority level that its requests belong to.",

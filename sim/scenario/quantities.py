@@ -212,6 +212,16 @@ DurationOrStack = Annotated[
 ]
 """Nanoseconds, or `never`; None, where nothing is given: as the stack does."""
 
+DurationOrAdaptive = Annotated[
+    int | Literal["adaptive"] | None,
+    BeforeValidator(
+        lambda value: None if value in _NONE_WORDS else value if value == "adaptive" else _positive(read_duration(value))
+    ),
+    PlainSerializer(lambda value: format_duration(value) if isinstance(value, int) else value, return_type=str | None),
+    _described("DurationOrAdaptive"),
+]
+"""Nanoseconds above zero, or `adaptive`; None for `never`, `none` and `off`."""
+
 Size = Annotated[int, BeforeValidator(read_size), PlainSerializer(format_size, return_type=str), _described("Size")]
 """Bytes, zero or more."""
 

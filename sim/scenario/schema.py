@@ -85,6 +85,10 @@ def _quantities() -> dict[str, Schema]:
     return {
         "Duration": duration,
         "DurationOrNever": {"description": "A duration, or never.", "anyOf": [_ref("Duration"), none]},
+        "DurationOrAdaptive": {
+            "description": "A duration, adaptive, or off.",
+            "anyOf": [_ref("Duration"), _words("adaptive"), none],
+        },
         "Size": size,
         "SizeOrOff": {"description": "A size, or off.", "anyOf": [_ref("Size"), none]},
         "Rate": rate,

@@ -85,9 +85,23 @@ def test_informer_outage():
 def test_degenerate_keys():
     found = {name: run.metrics for name, run in runs("degenerate-keys", "30s", "sound", "malformed", "all").items()}
     for metrics in found.values():
-        assert metrics["informer.keys"] + metrics["informer.objects_lost"] == 1000  # each object is listed, or lost
+        # Each object is listed or lost, but for those that are being replaced.
+        assert metrics["informer.keys"] + metrics["informer.objects_lost"] == pytest.approx(1000, abs=2)
     assert found["sound"]["informer.objects_lost"] == found["sound"]["controller.errors"] == 0
     assert 40 <= found["malformed"]["informer.objects_lost"] <= 60
-    assert found["malformed"]["informer.degenerate_keys"] == 2
+    assert found["malformed"]["informer.degenerate_keys.max"] == 2
     assert found["all"]["informer.keys"] <= 2
     assert found["all"]["writes.succeeded"] == 0
+
+
+def test_impatient_clients():
+    variants = ("fixed", "adaptive", "patient", "fixed-below", "elected")
+    found = {name: run.metrics for name, run in runs("impatient-clients", "3m", *variants).items()}
+    assert found["fixed"]["controller.errors"] == found["fixed"]["rest_client.timeouts"] > 300
+    assert found["adaptive"]["rest_client.timeouts"] < 20
+    assert found["patient"]["rest_client.timeouts"] == found["fixed-below"]["rest_client.timeouts"] == 0
+    assert found["fixed"]["controller.runs_per_event"] > 1.5
+    assert found["patient"]["controller.runs_per_event"] == pytest.approx(1, abs=0.03)  # but for runs that are under way
+    # What was given up was done: etcd has heard the same, whoever waited.
+    assert found["fixed"]["etcd.puts"] == pytest.approx(found["patient"]["etcd.puts"], rel=0.05)
+    assert found["elected"]["leader_election.leaderless_seconds"] > 60
