@@ -10,11 +10,13 @@ from sim.conform.flow import FLOW_MECHANISMS
 from sim.conform.format import Mechanism
 from sim.conform.informer import INFORMER_MECHANISMS
 from sim.conform.mechanisms import CLIENT_MECHANISMS
+from sim.conform.store import STORE_MECHANISMS
 from sim.conform.watch import WATCH_MECHANISMS
 
 MECHANISMS: Final[Mapping[str, Mechanism]] = {
     mechanism.name: mechanism
     for mechanism in (
-        *CLIENT_MECHANISMS, *ELECTION_MECHANISMS, *INFORMER_MECHANISMS, *FLOW_MECHANISMS, *WATCH_MECHANISMS
+        *CLIENT_MECHANISMS, *ELECTION_MECHANISMS, *INFORMER_MECHANISMS, *FLOW_MECHANISMS, *WATCH_MECHANISMS,
+        *STORE_MECHANISMS
     )
 }  # fmt: skip

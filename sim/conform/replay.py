@@ -29,6 +29,7 @@ FORMAT: Final = 1
 _GZIP: Final = b"\x1f\x8b"
 
 KNOWN_VERSIONS: Final[Mapping[str, tuple[tuple[int, int], tuple[int, int]]]] = {
+    "go.etcd.io/etcd/server/v3": ((3, 4), (3, 7)),
     "golang.org/x/time": ((0, 3), (0, 16)),
     "k8s.io/apimachinery": ((0, 28), (0, 37)),
     "k8s.io/apiserver": ((0, 34), (0, 37)),

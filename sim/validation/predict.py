@@ -50,7 +50,7 @@ def scenario(version: str, load: LoadTest, inputs: Inputs, changes: Mapping[str,
     names = [chr(ord("a") + number) for number in range(load.members)]
     etcd: dict[str, Any] = {
         "version": version,
-        "members": {name: {"machine": MACHINE, "disk": inputs.disk.model_dump(mode="json", exclude_none=True)} for name in names},
+        "members": {name: {"machine": MACHINE} for name in names},
         "network": {"rtt": inputs.peer_rtt / SECOND, "jitter": inputs.peer_jitter / SECOND},
         "compaction": {"by": "never"},
     }
@@ -66,7 +66,9 @@ def scenario(version: str, load: LoadTest, inputs: Inputs, changes: Mapping[str,
         etcd["quota"] = load.quota_bytes
     declared = {
         "name": load.name, "horizon": load.seconds, "apiservers": {}, "etcd": etcd,
-        "machines": {MACHINE: {"cores": inputs.cores}},
+        "machines": {
+            MACHINE: {"cores": inputs.cores, "disks": {"disk": {"profile": inputs.disk.model_dump(mode="json", exclude_none=True)}}}
+        },
         "objects": {OBJECT: {"key_bytes": load.key_bytes, "value_bytes": load.value_bytes}},
     }  # fmt: skip
     made = from_dict(declared)
