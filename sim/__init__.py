@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sim.errors import InputError
-    from sim.planning.api import frontier, recommend, sensitivity
+    from sim.planning.api import frontier, growth, recommend, sensitivity
     from sim.result import Distribution, Incident, Run, Runs
     from sim.scenario import Scenario, load, scenarios
     from sim.simulation import Progress, run
@@ -24,13 +24,14 @@ _HOMES = {
     "Distribution": "sim.result", "Incident": "sim.result", "Run": "sim.result", "Runs": "sim.result",
     "Scenario": "sim.scenario", "load": "sim.scenario", "scenarios": "sim.scenario",
     "Progress": "sim.simulation", "run": "sim.simulation",
-    "frontier": "sim.planning.api", "recommend": "sim.planning.api", "sensitivity": "sim.planning.api",
+    "frontier": "sim.planning.api", "growth": "sim.planning.api",
+    "recommend": "sim.planning.api", "sensitivity": "sim.planning.api",
     "Sweep": "sim.sweeps.api", "sweep": "sim.sweeps.api",
 }  # fmt: skip
 
 __all__ = [
-    "Distribution", "Incident", "InputError", "Progress", "Run", "Runs", "Scenario", "Sweep", "frontier", "load", "recommend",
-    "run", "scenarios", "sensitivity", "sweep",
+    "Distribution", "Incident", "InputError", "Progress", "Run", "Runs", "Scenario", "Sweep", "frontier", "growth",
+    "load", "recommend", "run", "scenarios", "sensitivity", "sweep",
 ]  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from sim.cli.calibrate import calibrate
 from sim.cli.compare import compare
 from sim.cli.conform import conform
 from sim.cli.frontier import frontier
+from sim.cli.growth import growth
 from sim.cli.interrupt import Interrupted, end_children, terminated_like_interrupted
 from sim.cli.metrics import metrics
 from sim.cli.probe_disk import probe_disk
@@ -48,7 +49,7 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
 @click.group(
     commands=[
         run, systems, sweep, results, compare, scenarios, show, check, schema, metrics, probe_disk, calibrate, validate, conform,
-        frontier, recommend, sensitivity,
+        frontier, recommend, sensitivity, growth,
     ],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     invoke_without_command=True,

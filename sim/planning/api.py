@@ -1,4 +1,4 @@
-"""`sim.frontier`, `sim.recommend`, `sim.sensitivity`: planning from a notebook; the commands call the same functions."""
+"""`sim.frontier`, `sim.recommend`, `sim.sensitivity`, `sim.growth`: planning from a notebook; commands call the same."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from sim.analysis.deciding import DecideRule
 from sim.errors import InputError
@@ -16,6 +16,7 @@ from sim.planning import aims
 from sim.planning import study as studies
 from sim.planning.bench import Bench, Told
 from sim.planning.frontier import WITHIN, Frontier
+from sim.planning.growth import Growth
 from sim.planning.recommend import Recommendation
 from sim.planning.sensitivity import METHODS, Method, Sensitivity
 from sim.planning.study import Study, variant_of
@@ -25,6 +26,9 @@ from sim.scenario.refusal import shown
 from sim.sweeps.design import Point, points
 from sim.sweeps.store import Store
 from sim.sweeps.values import Space, read
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOST_REPLICATIONS = 20
 """Where a probe gives up and stays undecided."""
@@ -121,6 +125,28 @@ def recommended(
             judged = [one.tried.point for one in found.candidates if one.probe.runs == count]
             bench.write_down(f"judged with {count}", judged, study.replications, count, study.aims.figures)
     return found
+
+
+def growth(
+    source: pd.DataFrame | str | Path,
+    figure: str | None = None,
+    against: str | None = None,
+    *,
+    variant: str | None = None,
+    where: Mapping[str, Any] | None = None,
+    laws: Sequence[str] = (),
+    confidence: float = 0.95,
+) -> Growth:
+    """How a figure grows with a knob or with `time`, in the table of `sim.sweep`, a store, or a CSV file of one's own.
+
+    `variant` and `where` (path -> value) choose the runs; one variant has to remain. Raises InputError.
+    """
+    from sim.planning.growth_source import read as read_growth
+
+    found = read_growth(source, figure, against, variant=variant, where=where, laws=laws, level=confidence).growths
+    if len(found) > 1:
+        raise InputError(f"variant: there are {', '.join(one.variant for one in found)}; name one")
+    return found[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,12 +44,13 @@ def _tornado(axes: Axes, found: Sensitivity, figure: str, effects: list[Effect])
                 continue
             drawn = True
             colour = CHOSEN if one.end == "low" else _HIGH
-            axes.barh(row, size, color=colour, alpha=0.8, height=0.62)
+            place = row + (-0.17 if one.end == "low" else 0.17)
+            axes.barh(place, size, color=colour, alpha=0.8, height=0.32)
             if isinstance(one.change, Interval):
-                axes.hlines(row, one.change.low, one.change.high, color="#222222", linewidth=1)
+                axes.hlines(place, one.change.low, one.change.high, color="#222222", linewidth=1)
             right = size > 0
             axes.annotate(
-                shown(one.value)[1:-1], (size, row), xytext=(5 if right else -5, 0), textcoords="offset points",
+                shown(one.value)[1:-1], (size, place), xytext=(5 if right else -5, 0), textcoords="offset points",
                 ha="left" if right else "right", va="center", fontsize=8, color=colour, fontweight="bold",
                 bbox={"facecolor": "white", "alpha": 0.7, "pad": 0.5, "linewidth": 0},
             )  # fmt: skip
