@@ -87,7 +87,7 @@ def build(scenario: Scenario, seed: int, horizon: Nanoseconds | None = None) -> 
     cluster.compact_itself()
     workloads = Workloads(ground, cluster, servers)
     workloads.begin()
-    controllers = Controllers(ground, servers)
+    controllers = Controllers(ground, servers, calendars)
     calendars.announce()
     cluster.backend.begin()
     return World(

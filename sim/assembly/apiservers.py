@@ -97,7 +97,7 @@ class ApiServers:
         return Webhook(
             webhook.operations, webhook.object, webhook.kind == "mutating",
             ground.delays(webhook.latency, f"webhooks.{name}.latency").draw, webhook.timeout, webhook.failure_policy == "fail",
-            webhook.failing, webhook.denying, chance, self._calendars.fails(name, self._now),
+            webhook.failing, webhook.denying, chance, self._calendars.fails("webhook_failure", name, self._now),
         )  # fmt: skip
 
     def _now(self) -> Nanoseconds:

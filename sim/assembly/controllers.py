@@ -12,6 +12,7 @@ from typing import Final
 from sim.apiserver.objects import ApiObject, ObjectKey
 from sim.apiserver.storage import Verb
 from sim.assembly.apiservers import ApiServers
+from sim.assembly.faults import Calendars
 from sim.assembly.ground import Ground, pairs
 from sim.clientgo import limiters
 from sim.clientgo.correlator import Event
@@ -92,8 +93,8 @@ def _generation(item: object) -> int:
 class Controllers:
     """All controller processes of a scenario, ready to run."""
 
-    def __init__(self, ground: Ground, servers: ApiServers):
-        self.ground, self._servers = ground, servers
+    def __init__(self, ground: Ground, servers: ApiServers, calendars: Calendars):
+        self.ground, self._servers, self._calendars = ground, servers, calendars
         self.running: list[RunningController] = []
         self.managers: list[Manager] = []
         self.leaderships: list[Leadership] = []
@@ -270,6 +271,7 @@ class Controllers:
         kind = _watched(ground.scenario.informers, controller)
         chance = ground.stream(f"controllers.{who}.fate").uniform
         jitter = ground.stream(f"controllers.{who}.retry", 64)
+        down = self._calendars.fails("reconcile_failure", name, lambda: env._now)
         shape, manager = ground.shapes[kind], name
         writes = [written(spec, manager, ground.scenario.hypotheses) for spec in reconcile.writes.values()]
 
@@ -277,7 +279,7 @@ class Controllers:
             record = None if running.recorder is None else _recording(running.recorder, controller, name, kind)
             return ObjectReconciler(
                 env, running.client, writer, shape, kind, running.find, running.working(work), again, writes, reconcile.finalizer,
-                fates, chance, Writer(env, running.client, shape, running.writes, jitter), record, running.cache,
+                fates, chance, Writer(env, running.client, shape, running.writes, jitter), record, running.cache, down,
             )  # fmt: skip
 
         return make

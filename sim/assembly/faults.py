@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Literal
 
 from sim.assembly.ground import Ground
 from sim.hardware.disk import Stalls
@@ -13,6 +13,7 @@ from sim.units import Nanoseconds, seconds
 
 _WHAT: Final = {
     "disk_stall": "freezes", "apiserver_outage": "does not listen", "apiserver_slow": "is slow", "webhook_failure": "fails",
+    "reconcile_failure": "cannot reconcile",
 }  # fmt: skip
 Spell = tuple[Nanoseconds, Nanoseconds]
 """From when until when, nanoseconds."""
@@ -51,11 +52,13 @@ class Calendars:
         ]  # fmt: skip
         return (lambda: sum(adds for begins, ends, adds in slow if begins <= now() < ends)) if slow else None
 
-    def fails(self, webhook: str, now: Callable[[], Nanoseconds]) -> Callable[[], bool] | None:
-        """Whether a webhook fails now; None where it never does."""
+    def fails(
+        self, kind: Literal["webhook_failure", "reconcile_failure"], victim: str, now: Callable[[], Nanoseconds]
+    ) -> Callable[[], bool] | None:
+        """Whether a webhook, or all that a controller does, fails now; None where it never does."""
         spells = [
             spell for name, fault in self._scenario.faults.items()
-            if fault.kind == "webhook_failure" and fault.victim == webhook for spell in self.spells[name]
+            if fault.kind == kind and fault.victim == victim for spell in self.spells[name]
         ]  # fmt: skip
         return (lambda: any(begins <= now() < ends for begins, ends in spells)) if spells else None
 

@@ -207,15 +207,16 @@ class ObjectReconciler:
     """Writes to the object of its key, puts a finalizer on it and takes it off, ends as chance has it, records Events.
 
     find: the object in the informer's store. record: records the Events of one run, None: none. seen: tells the map of the
-    controller that its object exists or not.
+    controller that its object exists or not. down: whether all that it does fails now, None: never.
     """
 
     def __init__(
         self, env: Clock, client: RestClient, writer_number: int, shape: Shape, resource: str,
         find: Callable[[Hashable], ApiObject | None], work: Callable[[], Nanoseconds], again: bool, writes: Sequence[Written],
         finalizer: bool, fates: Fates, chance: Callable[[], float], writer: Writer, record: Callable[[ApiObject], None] | None,
-        cache: ObjectMap,
+        cache: ObjectMap, down: Callable[[], bool] | None = None,
     ):  # fmt: skip
+        self._down = down
         self._env, self._client, self._number, self._shape, self._resource = env, client, writer_number, shape, resource
         self._find, self._work, self._writes, self._finalizer = find, work, writes, finalizer
         self._fates, self._chance, self._writer, self._record, self._cache = fates, chance, writer, record, cache
@@ -231,6 +232,8 @@ class ObjectReconciler:
         self._cache.look(key, item is not None)
         fate = self._fates.of(key, self._chance())
         yield self._env.timeout(self._work())
+        if self._down is not None and self._down():
+            return FAILED
         if fate is not None:
             return fate
         if item is None:

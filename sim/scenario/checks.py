@@ -59,6 +59,7 @@ def _victims(scenario: Scenario) -> Iterator[Problem]:
         "apiservers": ("API server", list(scenario.apiservers)),
         "machines": ("machine", list(scenario.machines)),
         "webhooks": ("webhook", list(scenario.webhooks)),
+        "controllers": ("controller", list(scenario.controllers)),
     }
     for name, fault in scenario.faults.items():
         path = f"faults.{name}"

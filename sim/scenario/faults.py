@@ -17,7 +17,8 @@ LEADER: Final = "leader"
 """Names whoever leads when the fault begins."""
 _NAME: Final = "[A-Za-z0-9][A-Za-z0-9_-]*"
 _FILE: Final = r"(\.(wal|backend))?"
-_TARGET: Final = re.compile(rf"((members|apiservers|webhooks)\.{_NAME}|{LEADER}){_FILE}|machines\.{_NAME}\.disks\.{_NAME}")
+_ROOMS: Final = "(members|apiservers|webhooks|controllers)"
+_TARGET: Final = re.compile(rf"({_ROOMS}\.{_NAME}|{LEADER}){_FILE}|machines\.{_NAME}\.disks\.{_NAME}")
 
 _WHOM: Final[dict[str, tuple[re.Pattern[str], str]]] = {
     "disk_stall": (
@@ -27,6 +28,7 @@ _WHOM: Final[dict[str, tuple[re.Pattern[str], str]]] = {
     "apiserver_outage": (re.compile(rf"apiservers\.{_NAME}"), "apiservers.<name>"),
     "apiserver_slow": (re.compile(rf"apiservers\.{_NAME}"), "apiservers.<name>"),
     "webhook_failure": (re.compile(rf"webhooks\.{_NAME}"), "webhooks.<name>"),
+    "reconcile_failure": (re.compile(rf"controllers\.{_NAME}"), "controllers.<name>"),
 }
 """To whom which kind happens, and how to write it."""
 
@@ -35,7 +37,7 @@ def _target(value: Any) -> Any:
     if not isinstance(value, str) or not _TARGET.fullmatch(value):
         raise refused(
             f"{shown(value)} is not a target; write members.<name>, its members.<name>.wal or members.<name>.backend, leader, "
-            "machines.<name>.disks.<name>, apiservers.<name>, or webhooks.<name>"
+            "machines.<name>.disks.<name>, apiservers.<name>, webhooks.<name>, or controllers.<name>"
         )
     return value
 
@@ -52,13 +54,16 @@ class Fault(Section):
 
     disk_stall: a disk completes nothing for a while; what is in flight or starts meanwhile ends after it. apiserver_outage: nobody
     listens at the API servers of a name; what is in flight is answered, watches end. apiserver_slow: their handlers take longer for
-    each request. webhook_failure: every call of a webhook fails, having taken its latency.
+    each request. webhook_failure: every call of a webhook fails, having taken its latency. reconcile_failure:
+    every reconcile of a controller ends with an error before it writes: something outside the cluster that it needs is away.
     """
 
-    kind: Literal["disk_stall", "apiserver_outage", "apiserver_slow", "webhook_failure"] = required("What happens.")
+    kind: Literal["disk_stall", "apiserver_outage", "apiserver_slow", "webhook_failure", "reconcile_failure"] = required(
+        "What happens."
+    )
     target: Target = required(
         "Whom it happens to: members.<name> or leader; members.<name>.wal or .backend where that file has a disk of its own; "
-        "machines.<name>.disks.<name>; apiservers.<name>; webhooks.<name>.",
+        "machines.<name>.disks.<name>; apiservers.<name>; webhooks.<name>; controllers.<name>.",
     )
     at: Duration | None = field(None, "When it begins; with `every`: from when on it may.")
     every: Every | None = field(None, "How often it begins; once when absent.")
@@ -81,12 +86,12 @@ class Fault(Section):
 
     @property
     def room(self) -> str:
-        """Of a target: `members`, `leader`, `machines`, `apiservers` or `webhooks`."""
+        """Of a target: `members`, `leader`, `machines`, `apiservers`, `webhooks` or `controllers`."""
         return self.target.split(".")[0]
 
     @property
     def victim(self) -> str:
-        """The name of the member, machine, API server or webhook it happens to; empty where it is the leader."""
+        """The name of the member, machine, API server, webhook or controller it happens to; empty where it is the leader."""
         _, _, rest = self.target.partition(".")
         return rest.split(".")[0] if self.room != LEADER else ""
 

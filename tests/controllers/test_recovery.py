@@ -62,3 +62,15 @@ def test_a_slow_api_server_adds_to_each_request_while_it_lasts():
     assert run.metrics["writes.change_seconds.max"] == pytest.approx(4.0055, abs=0.002)
     assert run.metrics["writes.succeeded"] == 9 + 2 + 10
     assert [incident.kind for incident in run.incidents] == ["apiserver_slow"]
+
+
+def test_what_a_controller_needs_is_away():
+    """Every run ends with an error before it writes; the first after the end succeeds."""
+    fault = {"kind": "reconcile_failure", "target": "controllers.x", "at": "0s", "for": "10s"}
+    limiter = {"kind": "rate_limiting", "limiter": {"exponential": {"base": "1s", "max": "1s"}}}
+    watches = {"apps": {"predicate": "generation_changed"}}
+    made = controller(queue=limiter, reconcile=WRITES, watches=watches)
+    run = simulate("30s", workloads=apps(5), controllers=made, faults={"away": fault})
+    assert run.metrics["controller.errors"] == 5 * 10
+    assert run.metrics["writes.requests"] == run.writers["x"]["puts"] == 5
+    assert 0 < run.metrics["controller.recovery_seconds"] < 1.1

@@ -105,3 +105,24 @@ def test_impatient_clients():
     # What was given up was done: etcd has heard the same, whoever waited.
     assert found["fixed"]["etcd.puts"] == pytest.approx(found["patient"]["etcd.puts"], rel=0.05)
     assert found["elected"]["leader_election.leaderless_seconds"] > 60
+
+
+def test_workqueue_protection():
+    variants = ("max-of", "three-tries", "exponential", "exponential-three", "slow-max-of", "slow-patient")
+    found = {name: run.metrics for name, run in runs("workqueue-protection", "5m", *variants).items()}
+    failing = found["max-of"]["controller.failing_keys.max"]  # what was changed in the two minutes: five a second
+    assert failing == pytest.approx(600, rel=0.1)
+    # The bucket lets a hundred and ten a second come again, whoever they are; three tries spare nothing beside it.
+    assert found["max-of"]["controller.errors"] == pytest.approx(failing + 100 + 10 * 120, abs=20)
+    assert found["three-tries"]["controller.errors"] == pytest.approx(found["max-of"]["controller.errors"], abs=20)
+    assert found["three-tries"]["workqueue.dropped"] > 300
+    # Without it each key comes again by itself, and three tries are four runs a key; the last few meet the end of the trouble.
+    assert found["exponential"]["controller.errors"] > 4 * found["max-of"]["controller.errors"]
+    assert found["exponential-three"]["controller.errors"] == pytest.approx(4 * failing, abs=8)
+    assert found["exponential-three"]["workqueue.dropped"] == pytest.approx(failing, abs=2)
+    recovery = {name: metrics["controller.recovery_seconds"] for name, metrics in found.items()}
+    assert recovery["max-of"] == pytest.approx(60, rel=0.2)  # what waits for tokens at the end: 580 keys, ten a second
+    assert recovery["exponential"] < 120  # the delay doubles: at most as long again as the trouble lasted
+    assert found["max-of"]["workqueue.unfinished_seconds.max"] < 1 < found["slow-patient"]["workqueue.unfinished_seconds.max"]
+    assert found["slow-max-of"]["controller.errors"] > 300
+    assert found["slow-patient"]["controller.errors"] == 0

@@ -121,7 +121,7 @@ CONTROLLERS = {
     "{reconcile: {finalizer: true}}": '.watches: "{}" is not allowed: a controller that works on objects has to watch them',
     "{reconcile: {events: {}}}": '.watches: "{}" is not allowed: a controller that works on objects has to watch them',
     "{reconcile: fast}": (
-        '.reconcile: "fast" is not a mapping; allowed keys: every, duration, on_zero_value, writes, '
+        '.reconcile: "fast" is not a mapping; allowed keys: every, duration, on_zero_value, scan, writes, '
         "finalizer, events, errors, terminal_errors, requeues, panics, poisoned"
     ),
     "{stack: 0.23}": '.stack: "0.23" is not a known stack; docs/stacks.md lists them',
@@ -376,17 +376,17 @@ FAULTS = {
         '.target: "apiservers.api.wal" cannot have a fault of kind apiserver_outage; write apiservers.<name>',
     "{kind: apiserver_outage, target: api, at: 1s, for: 1s}": (
         '.target: "api" is not a target; write members.<name>, its members.<name>.wal or '
-        "members.<name>.backend, leader, machines.<name>.disks.<name>, apiservers.<name>, or webhooks.<name>"
+        "members.<name>.backend, leader, machines.<name>.disks.<name>, apiservers.<name>, webhooks.<name>, or controllers.<name>"
     ),
     "{kind: apiserver_outage, at: 1s, for: 1s}": ".target: missing; it is required",
     "{kind: apiserver_outage, target: apiservers.api, at: 1s, for: 0}": '.for: "0" is not allowed' + POSITIVE,
     "{kind: apiserver_outage, target: apiservers.api, at: -1s, for: 5s}": '.at: "-1s" is not a duration' + DURATION,
     "{kind: apiserver_outage, target: apiservers.api, at: 1s, for: never}": '.for: "never" is not a duration' + DURATION,
     "{kind: apiserver_outag, target: apiservers.api, at: 1s, for: 1s}":
-        '.kind: "apiserver_outag" is not allowed; one of disk_stall, apiserver_outage, apiserver_slow, webhook_failure',
+        '.kind: "apiserver_outag" is not allowed; one of disk_stall, apiserver_outage, apiserver_slow, webhook_failure, reconcile_failure',
     "{kind: apiserver_outage, target: [apiservers.api], at: 1s, for: 1s}": (
         '.target: "[apiservers.api]" is not a target; write members.<name>, its members.<name>.wal or '
-        "members.<name>.backend, leader, machines.<name>.disks.<name>, apiservers.<name>, or webhooks.<name>"
+        "members.<name>.backend, leader, machines.<name>.disks.<name>, apiservers.<name>, webhooks.<name>, or controllers.<name>"
     ),
     "outage": ': "outage" is not a mapping; allowed keys: kind, target, at, every, for, adds',
     "{kind: apiserver_slow, target: apiservers.api, at: 1s, for: 1s}": ".adds: missing; write by how much requests are slower",

@@ -245,7 +245,7 @@ CASES = {
     "target of a fault": (
         HEAD + "faults: {f: {kind: disk_stall, target: disks.a, at: 1s, for: 1s}}",
         'faults.f.target: "disks.a" is not a target; write members.<name>, its members.<name>.wal or members.<name>.backend, '
-        "leader, machines.<name>.disks.<name>, apiservers.<name>, or webhooks.<name>",
+        "leader, machines.<name>.disks.<name>, apiservers.<name>, webhooks.<name>, or controllers.<name>",
     ),
     "a fault without a time": (
         HEAD + "faults: {f: {kind: disk_stall, target: leader, for: 1s}}",
