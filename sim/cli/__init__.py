@@ -14,6 +14,7 @@ import click
 from sim.cli.calibrate import calibrate
 from sim.cli.compare import compare
 from sim.cli.conform import conform
+from sim.cli.diagnose import diagnose
 from sim.cli.frontier import frontier
 from sim.cli.growth import growth
 from sim.cli.interrupt import Interrupted, end_children, terminated_like_interrupted
@@ -48,8 +49,8 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
 
 @click.group(
     commands=[
-        run, systems, sweep, results, compare, scenarios, show, check, schema, metrics, probe_disk, calibrate, validate, conform,
-        frontier, recommend, sensitivity, growth,
+        run, systems, sweep, results, compare, diagnose, scenarios, show, check, schema, metrics, probe_disk, calibrate, validate,
+        conform, frontier, recommend, sensitivity, growth,
     ],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     invoke_without_command=True,

@@ -107,6 +107,7 @@ _FIGURES: Final[dict[Group, tuple[Figure, ...]]] = {
         _seconds("etcd.read_seconds", "Such a read at etcd, arrival to end: index, applies, commits, cores, the read."),
         _seconds("etcd.list_seconds", "A list of all keys of one kind, as the API server asks etcd for it."),
         _seconds("apiserver.request_seconds", "A request in the API server, admission and etcd included."),
+        _seconds("apiserver.admission_seconds", "Admission of a write: its own time and that of the webhooks that it waited for."),
         _counter("apiserver.conflicts", "requests", "Updates refused because the object had changed (409)."),
         _counter("apiserver.rejected", "requests", "Requests that failed: refused by etcd or a webhook, or not answered."),
         _counter("apiserver.throttled", "requests", "Requests turned away by priority and fairness or in-flight limits (429)."),
@@ -263,6 +264,7 @@ _PROMETHEUS: Final = {
         "etcd_request_duration_seconds", "histogram", "the API server's; etcd's own needs --metrics=extensive or 3.7"
     ),
     "apiserver.request_seconds": Prometheus("apiserver_request_duration_seconds", "histogram"),
+    "apiserver.admission_seconds": Prometheus("apiserver_admission_controller_admission_duration_seconds", "histogram"),
     "apiserver.conflicts": Prometheus("apiserver_request_total", "counter", 'its series with code="409"'),
     "watch.events_sent": Prometheus("apiserver_watch_events_total", "counter"),
     "rest_client.request_seconds": Prometheus(

@@ -40,7 +40,8 @@ class Counts:
 _DISTRIBUTIONS: Final = (
     "etcd.apply_seconds", "etcd.apply_execution_seconds", "etcd.commit_seconds", "etcd.wal_fsync_seconds",
     "etcd.backend_commit_seconds", "etcd.compaction_seconds", "etcd.compaction_pause_seconds", "etcd.request_seconds",
-    "etcd.list_seconds", "etcd.read_seconds", "apiserver.request_seconds", "rest_client.request_seconds",
+    "etcd.list_seconds", "etcd.read_seconds", "apiserver.request_seconds", "apiserver.admission_seconds",
+    "rest_client.request_seconds",
     "rest_client.rate_limiter_seconds",
     "apiserver.seat_wait_seconds", "watch.lag_seconds", "workqueue.queue_seconds", "workqueue.work_seconds",
     "writes.change_seconds",
@@ -133,6 +134,7 @@ class Recorder:
         histograms["etcd.list_seconds"].record(world.list_durations.take())
         for gateway in world.gateways:
             histograms["apiserver.seat_wait_seconds"].record(gateway.latencies.seat_waits.take())
+            histograms["apiserver.admission_seconds"].record(gateway.latencies.admissions.take())
         for hub in world.hubs:
             histograms["watch.lag_seconds"].record(hub.lags.take())
         for tally in (*(controller.writes for controller in world.controllers), *world.writes.values()):

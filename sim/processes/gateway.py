@@ -50,7 +50,7 @@ class Latencies:
     to_client: one way between the API server and its clients, nanoseconds: a client sees the server's time and twice that.
     """
 
-    __slots__ = ("etcd_requests", "limiter_waits", "other_requests", "rest_requests", "seat_waits", "to_client")
+    __slots__ = ("admissions", "etcd_requests", "limiter_waits", "other_requests", "rest_requests", "seat_waits", "to_client")
 
     def __init__(self, to_client: Nanoseconds) -> None:
         self.to_client = to_client
@@ -59,6 +59,7 @@ class Latencies:
         self.limiter_waits = Samples()
         self.etcd_requests = Samples()
         self.seat_waits = Samples()
+        self.admissions = Samples()
 
 
 class _Leases:
@@ -229,6 +230,7 @@ class Gateway:
         if server.webhooks or server.admission is not None:
             operation = "create" if write is None else _OPERATIONS.get(write.verb, "update")
             took, allowed = server.admit(operation, call.shape.name)
+            self.latencies.admissions.add(took)
             done += took
             late = done - at > WRITE_DEADLINE
             if late or not allowed:
