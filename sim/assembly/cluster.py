@@ -26,11 +26,10 @@ from sim.processes.reads import ReadCosts, Reads
 from sim.processes.watch import WatchHub
 from sim.scenario.links import path
 from sim.scenario.machines import Machine
-from sim.units import MINUTE, SECOND, Nanoseconds
+from sim.units import Nanoseconds
 
 COMPACT_KEY_BYTES = len("compact_rev_key")
 COMPACT_VALUE_BYTES = 8
-PERIODIC_SAMPLES = 10
 
 
 class Cluster:
@@ -56,8 +55,8 @@ class Cluster:
             mvcc, pages, file, ground.delays(costs.apply, f"etcd.{self.leading}.apply").draw,
             BackendCosts(costs.scan, costs.delete, costs.index_walk, costs.read_key + costs.index_key, costs.page_write),
             BackendRules(
-                etcd.batch_interval, etcd.batch_limit, etcd.compaction.batch, etcd.compaction.pause, _since(release, 30, 12),
-                etcd.entries_per_snapshot,
+                etcd.batch_interval, etcd.batch_limit, etcd.compaction.batch, etcd.compaction.pause,
+                (3, 5, 16) <= release <= (3, 5, 18), _since(release, 30, 12), etcd.entries_per_snapshot, _since(release, 24, 8),
             ),
             [*ground.shapes.values(), *self.client_shapes.values(), self.compact_shape], len(ground.writers),
         )  # fmt: skip
@@ -97,12 +96,12 @@ class Cluster:
         compaction, mvcc = self.ground.scenario.etcd.compaction, self.backend.mvcc
         if compaction.by not in ("periodic", "revision"):
             return
-        periodic = compaction.by == "periodic"
-        retention = compaction.retention or 0
-        history = background.RevisionHistory(mvcc, retention, periodic)
-        every = max(SECOND, min(retention // PERIODIC_SAMPLES, 6 * MINUTE)) if periodic else compaction.every
-        env = self.ground.env
-        env.process(background.auto_compaction(env, self.call("etcd"), every, lambda: mvcc.revision, history.target))
+        env, call, retention = self.ground.env, self.call("etcd"), compaction.retention or 0
+        if compaction.by == "periodic":
+            again = self.ground.scenario.etcd.release < (3, 6, 0)
+            env.process(background.periodic_compaction(env, call, retention, lambda: mvcc.revision, again))
+        else:
+            env.process(background.revision_compaction(env, call, compaction.every, retention, lambda: mvcc.revision))
 
     def _cpu(self, member: str) -> Cpu | None:
         """The cores of a member's machine; None where nobody waits for one."""

@@ -40,6 +40,8 @@ from sim.hardware.disk import NEVER, Disk
 from sim.journal import Journal
 from sim.units import MILLISECOND, Bytes, Nanoseconds
 
+GROWTH: Final[Bytes] = 16 * 2**20
+"""bbolt: DefaultAllocSize."""
 CODES: Final = 16
 """A journal row's code is writer * CODES + outcome."""
 
@@ -59,16 +61,21 @@ class BackendCosts:
 class BackendRules:
     """What the version and the flags decide.
 
+    pause_ticks: the compaction's pause is a ticker's (3.5.16 to 3.5.18): a batch that takes longer is followed by none.
     commit_on_delete: any unlock with a pending bbolt delete commits at once (3.4.30, 3.5.12, 3.6 and later).
     snapshot_count: entries between two snapshots, each a commit in the applier.
+    grows_in_steps: a commit for which the file is too short makes it `GROWTH` longer than it needs, with an fsync (bbolt 1.3.7:
+    3.4.24, 3.5.8 and later); before, the file grows as it is written.
     """
 
     batch_interval: Nanoseconds = 100 * MILLISECOND
     batch_limit: int = 10_000
     compaction_batch: int = 1_000
     compaction_pause: Nanoseconds = 10 * MILLISECOND
+    pause_ticks: bool = False
     commit_on_delete: bool = True
     snapshot_count: int = 100_000
+    grows_in_steps: bool = False
 
 
 @dataclass(slots=True)
@@ -103,7 +110,7 @@ class Backend:
         "_applied", "_apply_cost", "_codes", "_commit_due", "_compactions", "_costs", "_disk", "_element_limit",
         "_exclusive", "_executions", "_free", "_index_until", "_latencies", "_leases", "_limit", "_next_due", "_pending",
         "_pending_by", "_reader", "_readers_until", "_resumes", "_revoked_names", "_rules", "_shapes", "_snapshot_at",
-        "_store", "_times", "_turn_due", "_walker", "_work", "applied", "commits", "compactions", "database",
+        "_store", "_times", "_turn_due", "_walker", "_work", "applied", "commits", "compactions", "database", "length",
         "live_by_writer", "mvcc", "pages", "removed", "revoked", "size", "tail", "turns",
     )  # fmt: skip
 
@@ -134,7 +141,8 @@ class Backend:
         self._snapshot_at = rules.snapshot_count
         self._element_limit = 0
         self.live_by_writer = [0] * writers  # of the keys that each created
-        self.size: Bytes = 0  # of the file, as the last commit that was computed leaves it
+        self.length: Bytes = 0  # of the file, as it is allocated
+        self.size: Bytes = 0  # up to the high-water mark, as the last commit that was computed leaves it
         self.applied = Journal(3)  # latency, execution, code
         self._times, (self._latencies, self._executions, self._codes) = self.applied.times, self.applied.columns
         self.revoked: deque[tuple[Nanoseconds, int, int]] = deque()  # when, writer of the keys, how many
@@ -166,7 +174,7 @@ class Backend:
         """The preloaded objects are on disk; time starts."""
         self.pages.commit()
         self.pages.commit()
-        self.size = self.pages.bytes_total
+        self.size = self.length = self.pages.bytes_total
         self.database.times.append(0)
         self.database.columns[0].append(self.size)
         self.database.columns[1].append(self.pages.bytes_in_use)
@@ -441,7 +449,13 @@ class Backend:
         pages = self.pages.commit()
         work = pages * self._costs.page_write
         self._work += work
-        ends = self._disk.sync(begins + work, pages * 4096)
+        ends = begins + work
+        if self.pages.bytes_total > self.length:
+            self.length = self.pages.bytes_total
+            if self._rules.grows_in_steps:
+                self.length += GROWTH
+                ends = self._disk.sync(ends, 0)
+        ends = self._disk.sync(ends, pages * 4096)
         ends = self._disk.sync(ends, 4096)
         self._pending = 0
         if cause == COMMIT:
@@ -492,7 +506,8 @@ class Backend:
             self.turns.columns[0].append(self._free - job.asked)
             job.scanning = True
             job.batch += 1
-            self._turn_due = self._free + rules.compaction_pause
+            rests_from = job.asked if rules.pause_ticks else self._free
+            self._turn_due = max(self._free, rests_from + rules.compaction_pause)
             return
         job.asked = self._turn_due
         last = job.batch == job.batches - 1

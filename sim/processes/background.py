@@ -7,12 +7,11 @@ from typing import Any
 
 from sim.apiserver.objects import ObjectKey
 from sim.etcd import wal
-from sim.etcd.mvcc import Mvcc
 from sim.etcd.request import Op, Outcome, Shape
 from sim.hardware.disk import NEVER
 from sim.processes.events import NOTHING, Alarm, Call, Clock
 from sim.processes.rest_client import RestClient
-from sim.units import MILLISECOND, Nanoseconds
+from sim.units import HOUR, MILLISECOND, Nanoseconds
 
 Process = Generator[Any, Any, None]
 
@@ -53,16 +52,43 @@ def api_server_compaction(
         noted = revision()
 
 
-def auto_compaction(
-    env: Clock, call: Call, every: Nanoseconds, revision: Callable[[], int], target: Callable[[Nanoseconds, int], int]
-) -> Process:
-    """etcd's own auto-compaction on the leader: looks every `every` and compacts to what `target(now, current revision)` says."""
+def periodic_compaction(env: Clock, call: Call, period: Nanoseconds, revision: Callable[[], int], again: bool) -> Process:
+    """etcd's own auto-compaction by time, on the leader: samples the revision ten times a period (an hour's where that is longer),
+    and compacts to the one of a period ago: first after a period, then each period, or each hour. again: also where nothing was
+    written since the last time (before 3.6).
+
+    Source: etcd api/v3compactor/periodic.go (Run).
+    """
+    shown = min(period, HOUR)
+    retry = max(1, shown // 10)
+    samples: list[int] = []
+    due, last, last_success = period, 0, env._now
+    while True:
+        samples.append(revision())
+        del samples[: -(period // retry + 1)]
+        yield env.timeout(retry)
+        wanted = samples[0]
+        if env._now - last_success < due or (wanted == last and not again):
+            continue
+        due = shown
+        yield _compact(call, wanted, 0)
+        if call.outcome in (Outcome.UNCHANGED, Outcome.COMPACTED):
+            last, last_success = wanted, env._now
+
+
+def revision_compaction(env: Clock, call: Call, every: Nanoseconds, kept: int, revision: Callable[[], int]) -> Process:
+    """etcd's own auto-compaction by count: every 5 minutes to the current revision less those that are kept.
+
+    Source: etcd api/v3compactor/revision.go (Run).
+    """
     last = 0
     while True:
         yield env.timeout(every)
-        wanted = target(env._now, revision())
-        if wanted > last:
-            yield _compact(call, wanted, 0)
+        wanted = revision() - kept
+        if wanted <= 0 or wanted == last:
+            continue
+        yield _compact(call, wanted, 0)
+        if call.outcome in (Outcome.UNCHANGED, Outcome.COMPACTED):
             last = wanted
 
 
@@ -122,21 +148,3 @@ class Lessor:
             self._arm(now + self.INTERVAL)
         else:
             self._rearm()
-
-
-class RevisionHistory:
-    """What etcd's compactor remembers: revision by time, for `periodic`; current minus N, for `revision` (v3compactor)."""
-
-    def __init__(self, mvcc: Mvcc, retention: int, periodic: bool):
-        self._mvcc, self._retention, self._periodic = mvcc, retention, periodic
-        self._noted: list[tuple[Nanoseconds, int]] = []
-
-    def target(self, now: Nanoseconds, current: int) -> int:
-        """Revision to compact to at `now`; 0 or less: none yet."""
-        if not self._periodic:
-            return current - self._retention
-        self._noted.append((now, current))
-        target = 0
-        while self._noted and self._noted[0][0] <= now - self._retention:
-            target = self._noted.pop(0)[1]
-        return target

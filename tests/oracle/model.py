@@ -352,6 +352,8 @@ class Etcd:
         release = self._etcd.release
         # Such a member handed a batch over before it had saved it.
         self._applies_beside = not following and (release < (3, 4, 21) or (3, 5, 0) <= release < (3, 5, 5))
+        self._grows_in_steps = release >= (3, 5, 8) or (3, 4, 24) <= release < (3, 5, 0)
+        self._pauses_by_ticks = (3, 5, 16) <= release <= (3, 5, 18)
         self._commits_on_delete = release >= (3, 6, 0) or (3, 5, 12) <= release < (3, 6, 0) or (3, 4, 30) <= release < (3, 5, 0)
         keeps_tombstone = release >= (3, 5, 16) or (3, 4, 34) <= release < (3, 5, 0)
 
@@ -426,6 +428,7 @@ class Etcd:
                     self.store.pages.commit()
         self.store.pages.commit()
         self.store.pages.commit()
+        self._length = self.store.pages.bytes_total
         self._note_size()
 
     def _note_size(self) -> None:
@@ -598,6 +601,10 @@ class Etcd:
         began = self.env.now
         pages = self.store.pages.commit()
         yield self.env.timeout(pages * self._costs.page_write)
+        if self.store.pages.bytes_total > self._length:
+            self._length = self.store.pages.bytes_total + (16 * 2**20 if self._grows_in_steps else 0)
+            if self._grows_in_steps:
+                yield from self._file.sync(0)
         yield from self._file.sync(pages * PAGE)
         yield from self._file.sync(PAGE)
         self._pending = 0
@@ -635,7 +642,8 @@ class Etcd:
                         if self._pending or self._commits_on_delete:
                             yield from self._commit()
                     self.turns.append((int(env.now), int(env.now - asked)))
-                    yield env.timeout(compaction.pause)
+                    batch_took = env.now - asked if self._pauses_by_ticks else 0
+                    yield env.timeout(max(0, compaction.pause - batch_took))
             self.compactions.append((int(env.now), int(env.now - began)))
 
 

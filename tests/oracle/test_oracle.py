@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 from unittest.mock import patch
@@ -328,6 +328,9 @@ CASES = {
     "compaction": case("2s", 10, traffic=compacting(70 * MS), outcomes=COMPACTION),
     "compaction, old": case("2s", 10, traffic=compacting(70 * MS), outcomes=COMPACTION, version=OLD),
     "compaction, 3.4": case("1s", 10, traffic=compacting(30 * MS, 0), outcomes=COMPACTION, version="3.4.34"),
+    "compaction, a ticker's pauses": case(
+        "2s", 10, traffic=compacting(50 * MS), outcomes=COMPACTION, version="3.5.17", disk=SLOW, batch=20, answers=600
+    ),
     "compaction, 3.6": case("1s", 10, traffic=compacting(30 * MS, 0), outcomes=COMPACTION, version="3.6.14"),
     "compaction to a deletion": case("1s", 10, traffic=compacting(7 * MS, 0), outcomes=COMPACTION),
     "compaction to a deletion, old": case("1s", 10, traffic=compacting(7 * MS, 0), outcomes=COMPACTION, version=OLD),
@@ -426,7 +429,7 @@ def anything(seed: int) -> Case:
         1, pick([QUICK, SLOW, {"fdatasync": {"median": "300us", "p99": "20ms"}, "bandwidth": pick(["5MB/s", "333MB/s"])}]),
         [stall(pick(targets), f"{any_of.randrange(horizon)}ms", f"{any_of.randrange(1, 800)}ms") for _ in range(pick([0, 1, 3]))],
         pick(["10B", "1KiB", "9KiB"]), "", pick([7, 100, 1000]), pick(["10ms", "1ms"]),
-        version=pick(["3.4.29", "3.4.34", "3.5.1", "3.5.15", "3.5.33", "3.6.0"]), snapshot_count=100_000,
+        version=pick(["3.4.29", "3.4.34", "3.5.1", "3.5.15", "3.5.17", "3.5.33", "3.6.0"]), snapshot_count=100_000,
         batch_limit=pick([10_000, 10_000, 400]), batch_interval=pick(["100ms", "5ms", "33ms", "500ms"]),
         max_gap=pick([5000, 300]), request_timeout=pick(["7s", "100ms", "20ms"]), quota=pick(["off", "2GiB", "4MiB"]),
         network={"rtt": pick(["1us", "400us", "9ms"]), "jitter": pick(["0s", "100us", "10ms"])},
@@ -533,6 +536,20 @@ def tombstones_go_at_once(patched: pytest.MonkeyPatch) -> None:
     patched.setattr(cluster, "_since", lambda release, patch_of_3_4, patch_of_3_5: patch_of_3_5 != 16)
 
 
+def every_compaction_sleeps(patched: pytest.MonkeyPatch) -> None:
+    init = Backend.__init__
+
+    def sleeping(self: Backend, *arguments: Any) -> None:
+        init(self, *arguments)
+        self._rules = replace(self._rules, pause_ticks=False)
+
+    patched.setattr(Backend, "__init__", sleeping)
+
+
+def the_file_grows_for_nothing(patched: pytest.MonkeyPatch) -> None:
+    patched.setattr(cluster, "_since", lambda release, patch_of_3_4, patch_of_3_5: patch_of_3_5 != 8)
+
+
 def deletes_do_not_commit(patched: pytest.MonkeyPatch) -> None:
     patched.setattr(cluster, "_since", lambda release, patch_of_3_4, patch_of_3_5: patch_of_3_5 != 12)
 
@@ -547,10 +564,12 @@ def deletes_do_not_commit(patched: pytest.MonkeyPatch) -> None:
         (one_fdatasync_a_commit, "1 members, medium"),
         (log_and_backend_have_a_device_each, "slow disks"),
         (the_log_does_not_let_the_backend_catch_up, "3 members, light"),
-        (a_stall_spares_what_is_in_progress, "leader stalls"),
+        (a_stall_spares_what_is_in_progress, "only the log stalls"),
         (a_timeout_withdraws_the_proposal, "leader stalls past the timeout"),
         (lists_hold_up_nothing, "lists before compactions"),
         (tombstones_go_at_once, "compaction to a deletion"),
+        (every_compaction_sleeps, "compaction, a ticker's pauses"),
+        (the_file_grows_for_nothing, "1 members, medium"),
         (deletes_do_not_commit, "compaction"),
     ],
 )
