@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sim.assembly import World
 from sim.metrics.histogram import Histogram
-from sim.metrics.recorder import Recorder
+from sim.metrics.recorder import WAL_COUNTED_ONCE, Recorder
 from sim.processes.reconcilers import WriteTally
 from sim.processes.running import RunningController
 from sim.result import Distribution, Run, upper_seconds
@@ -26,8 +26,6 @@ _LOOKUPS: Final = ("asked", "hits", "misses", "fills", "fills_refused")
 _QUARTERS: Final = 4
 _FURTHEST: Final = 1000
 """What would take so many times as long as was seen is no growth."""
-_COUNTED_ONCE: Final = (3, 6, 0)
-"""Before this version etcd counts each byte of the WAL twice, when it is buffered and when it is flushed (wal/encoder.go)."""
 _SHORTEST: Final = 30 * MINUTE
 """Below this horizon nothing is said of a quota that was not reached: compaction has not shown its effect yet."""
 
@@ -68,7 +66,7 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
         "etcd.revision": recorder.revision,
         "etcd.revisions_retained": recorder.retained,
         "etcd.wal_bytes_written": leader.log.written,
-        "etcd_disk_wal_write_bytes_total": leader.log.written * (2 if world.scenario.etcd.release < _COUNTED_ONCE else 1),
+        "etcd_disk_wal_write_bytes_total": leader.log.written * (2 if world.scenario.etcd.release < WAL_COUNTED_ONCE else 1),
         "etcd.wal_fsyncs": recorder.histograms["etcd.wal_fsync_seconds"].count,
         "etcd.db_bytes_total": backend.database.value_at(horizon, 0),
         "etcd.db_bytes_in_use": backend.database.value_at(horizon, 1),
@@ -164,6 +162,11 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
         metrics[f"workloads.{name}.writes.transactions_per_change"] = _per_change([tally])
     metrics |= _fleets(recorder)
     metrics |= guard_figures(world, horizon, series)
+    metrics |= _alerts(recorder)
+    if recorder.scraper is not None:
+        status |= {
+            f"alerts.{rule.name}.first_seconds": "reached" if rule.fired else "never" for rule in recorder.scraper.rules
+        }
     p99 = distributions["etcd.apply_seconds"].quantile(0.99)
     shares, kinds = backend.tail.shares(round((p99 or 0.0) * SECOND))
     for kind, share in kinds.items():
@@ -263,6 +266,17 @@ def guard_figures(world: World, horizon: Nanoseconds, series: pd.DataFrame) -> d
     for name, tally in world.lookups.items():
         metrics |= {f"workloads.{name}.lookups.{figure}": getattr(tally, figure) for figure in _LOOKUPS}
     return metrics
+
+
+def _alerts(recorder: Recorder) -> dict[str, float | None]:
+    """When each alert rule fired, and how long before it was too late."""
+    found: dict[str, float | None] = {}
+    for rule in recorder.scraper.rules if recorder.scraper is not None else ():
+        found[f"alerts.{rule.name}.fired"] = len(rule.fired)
+        found[f"alerts.{rule.name}.firing_seconds"] = rule.firing_seconds
+        found[f"alerts.{rule.name}.first_seconds"] = rule.fired[0] if rule.fired else None
+        found[f"alerts.{rule.name}.lead_seconds"] = rule.lead_seconds
+    return found
 
 
 def _seconds_to_quota(recorder: Recorder, series: pd.DataFrame) -> tuple[float | None, str]:

@@ -128,7 +128,7 @@ class Workloads:
         client = self._servers.client(name, "system")
         churn = PodChurn(
             env, client, partial(client.call, writer), pod, event, event_ttl, pods, workload.events_per_pod,
-            ground.gap(workload.every, f"workloads.{name}.every"),
+            ground.gap(workload.every, f"workloads.{name}.every"), workload.until,
         )  # fmt: skip
         env.process(churn.run())
 

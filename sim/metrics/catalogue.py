@@ -163,6 +163,10 @@ _FIGURES: Final[dict[Group, tuple[Figure, ...]]] = {
         _counter("events.created", "events", "Events created as objects."),
         _counter("events.patched", "events", "Events counted up on an object that was there."),
         _gauge("controller.workers_busy", "workers", "Workers that reconcile."),
+        _counter("alert.fired", "alerts", "Times that an alert rule began to fire."),
+        _gauge("alert.firing_seconds", "seconds", "How long it fired in all."),
+        _gauge("alert.first_seconds", "seconds", "When it fired first."),
+        _gauge("alert.lead_seconds", "seconds", "From then to when it was too late, by the rule's own `too_late`."),
         _gauge("informer.keys", "keys", "Keys that the controllers' informers list."),
         _gauge("informer.degenerate_keys", "keys", "Of these: keys that name no object, the empty one and `namespace/`."),
         _gauge("informer.objects_lost", "items", "Objects that informers were told of and that none of their keys stands for."),
@@ -333,6 +337,7 @@ _REPEATED: Final = {
         *(name for name in _BY_NAME if name.startswith("events.")),
     ),
     "workloads.": (*_WRITES, *_FLEETS, *(name for name in _BY_NAME if name.startswith(("storm.", "lookups.")))),
+    "alerts.": ("fired", "firing_seconds", "first_seconds", "lead_seconds"),
     "guards.": tuple(name.removeprefix("guard.") for name in _BY_NAME if name.startswith("guard.")),
 }  # fmt: skip
 """Figures of the whole that a run also reports of each member, controller or workload."""
@@ -340,6 +345,7 @@ _OWNERS: Final = {
     "members.": ("Of that member.", ("etcd.", ""), _BY_NAME),
     "controllers.": ("Of that controller.", ("", "controller.", "workqueue.", "rest_client.", "cache."), _BY_NAME),
     "workloads.": ("Of that workload.", ("",), _BY_NAME),
+    "alerts.": ("Of that rule.", ("alert.",), _BY_NAME),
     "guards.": ("Of that guard.", ("guard.",), _BY_NAME),
     "writers.": ("Caused by that writer.", ("",), _BY_NAME_OF_A_WRITER),
     "objects.": ("With objects of that kind.", ("",), _BY_NAME_OF_AN_OBJECT),

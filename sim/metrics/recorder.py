@@ -19,10 +19,14 @@ from sim.etcd.backend import CODES
 from sim.etcd.request import Outcome
 from sim.journal import Journal
 from sim.metrics.histogram import Histogram
+from sim.metrics.scraper import Scraper
+from sim.result import Incident
 from sim.units import SECOND, Nanoseconds
 
 WINDOWS: Final = 24
 STEPS_PER_WINDOW: Final = 80
+WAL_COUNTED_ONCE: Final = (3, 6, 0)
+"""Before this version etcd counts each byte of the WAL twice, when it is buffered and when it is flushed (wal/encoder.go)."""
 _TAIL_QUANTILE: Final = 0.9
 _ENOUGH: Final = 50
 
@@ -67,6 +71,12 @@ class Recorder:
             for figure in ("queue_seconds", "work_seconds"):
                 own = Histogram() if len(world.scenario.controllers) > 1 else self.histograms[f"workqueue.{figure}"]
                 self.histograms[f"controllers.{name}.{figure}"] = own
+
+        alerts = world.scenario.alerts
+        self.scraper = Scraper(alerts, self._alerted) if alerts else None
+
+    def _alerted(self, now: Nanoseconds, about: str) -> None:
+        self.world.incidents.append(Incident(now / SECOND, "alert", about))
 
     @property
     def step(self) -> Nanoseconds:
@@ -147,6 +157,25 @@ class Recorder:
                 if own is not both:
                     own.record(values)
         self._row(now, latencies, saves)
+        if self.scraper is not None:
+            self.scraper.scrape(now, {**self.rows[-1], **self._scraped()}, histograms)
+
+    def _scraped(self) -> dict[str, float]:
+        """What alert rules may look at beside a row of the series."""
+        world = self.world
+        clients = [client for of_one in world.clients.values() for client in of_one]
+        doubled = 2 if world.scenario.etcd.release < WAL_COUNTED_ONCE else 1
+        return {
+            "etcd_disk_wal_write_bytes_total": world.leader.log.written * doubled,
+            "etcd.quota_bytes": float(world.scenario.etcd.quota or 0),
+            "etcd.proposals_failed": world.leader.failed,
+            "workqueue.adds": sum(controller.adds for controller in world.controllers),
+            "workqueue.retries": sum(controller.retries for controller in world.controllers),
+            "controller.reconciles": sum(controller.tally.reconciles for controller in world.controllers),
+            "controller.errors": sum(controller.tally.errors for controller in world.controllers),
+            "rest_client.requests": sum(client.requests for client in clients),
+            "cache.zero_values_seen": sum(controller.zero_values_seen for controller in world.controllers),
+        }
 
     def _count(self, codes: NDArray[np.int64]) -> None:
         counts = np.bincount(codes, minlength=len(self.by_writer) * CODES).reshape(-1, CODES)

@@ -31,24 +31,28 @@ _START: Final[Nanoseconds] = 500 * MILLISECOND
 class PodChurn:
     """A workload that replaces pods one by one.
 
-    gap: time to the next replacement, nanoseconds. event: shape of an Event, None where none are written; event_ttl: 0 for no end.
+    gap: time to the next replacement, nanoseconds; until: when the last one happens, None without end. event: shape of an Event,
+    None where none are written; event_ttl: 0 for no end.
     """
 
     def __init__(
         self, env: Clock, client: RestClient, call: Callable[[], Call], pod: Shape, event: Shape | None,
         event_ttl: Nanoseconds, pods: list[ObjectKey], events_per_pod: int, gap: Callable[[], Nanoseconds],
+        until: Nanoseconds | None = None,
     ):  # fmt: skip
         self._env, self._client, self._call = env, client, call
         self._pod, self._event, self._event_ttl = pod, event, event_ttl
         self._alive = deque(pods)
         self._born = len(pods)
-        self._events, self._gap = events_per_pod, gap
+        self._events, self._gap, self._until = events_per_pod, gap, until
         self.replaced = 0
 
     def run(self) -> Process:
         """Replace the oldest pod at each tick of the calendar."""
         while True:
             yield self._env.timeout(self._gap())
+            if self._until is not None and self._env._now > self._until:
+                return
             if self._alive:
                 self._env.process(self._replace(self._alive.popleft()))
 

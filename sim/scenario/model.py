@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, ValidationError, ValidationInfo, WithJsonS
 
 from sim.errors import InputError
 from sim.scenario import paths
+from sim.scenario.alerts import Alert
 from sim.scenario.apiserver import ApiServer
 from sim.scenario.background import Background
 from sim.scenario.checks import problems
@@ -73,6 +74,7 @@ class Scenario(Section):
     guards: dict[Name, Guard] = field({}, "What refuses requests before they do harm, by name.")
     faults: dict[Name, Fault] = field({}, "What goes wrong, by name.")
     hypotheses: Hypotheses = field(Hypotheses(), "Claims that are not true of the real components, to see what they would change.")
+    alerts: dict[Name, Alert] = field({}, "Alert rules that are evaluated on the run's metrics, by name.")
     variants: dict[Name, Settings] = field({}, "Named overrides that are compared on common random numbers: dotted path to value.")
     objectives: dict[Name, Objective] = field({}, "Bounds that figures must keep, by name.")
     provenance: dict[str, Provenance] = field({}, "Where a value is from, by its dotted path; printed with every result.")

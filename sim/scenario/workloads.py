@@ -25,6 +25,7 @@ class PodChurn(Section):
 
     kind: Literal["pod_churn"] = field("pod_churn", "Pods are replaced one by one.")
     every: Every = required("How often a pod is replaced.")
+    until: PositiveDuration | None = field(None, "When the last one is replaced; without end when absent.")
     pods: Count = field(30, "Pods alive at the start, and at any time.", "assumed")
     events_per_pod: Count = field(
         7,
