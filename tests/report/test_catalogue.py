@@ -70,7 +70,7 @@ def test_a_gauge_that_is_called_total_says_so() -> None:
 
 
 def test_names_are_listed_once_and_sort_in_the_order_of_the_list() -> None:
-    repeated = ("members.", "controllers.", "workloads.", "guards.")
+    repeated = ("members.", "controllers.", "workloads.", "alerts.", "guards.")
     names = [figure.name for figure in catalogue() if not figure.name.startswith(repeated)]
     assert len(set(names)) == len(names)
     plain = [name for name in names if not name.startswith(("writers.", "objects."))]
