@@ -236,6 +236,14 @@ def _fleets(recorder: Recorder) -> dict[str, float | None]:
         found[f"workloads.{name}.fleet.certificates"] = rotation.issued
     for name, edges in fleets.edges.items():
         found[f"workloads.{name}.fleet.measurements"] = sum(edge.measured for edge in edges)
+    for name, threads in fleets.maps.items():
+        done = {"read": (threads.reading, threads.reads), "write": (threads.writing, threads.writes)}
+        done["operation"] = (threads.reading + threads.writing, threads.reads + threads.writes)
+        for what, (spent, count) in done.items():
+            found[f"workloads.{name}.map.seconds_per_{what}"] = spent / SECOND / count if count else None
+        found[f"workloads.{name}.map.reads"], found[f"workloads.{name}.map.writes"] = threads.reads, threads.writes
+        found[f"workloads.{name}.map.lost_updates"] = threads.lost
+        found[f"workloads.{name}.map.ended_seconds"] = threads.ended / SECOND
     return found
 def guard_figures(world: World, horizon: Nanoseconds, series: pd.DataFrame) -> dict[str, float | None]:
     """What storms offered, what readers found, and what guards did."""

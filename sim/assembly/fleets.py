@@ -8,21 +8,25 @@ from sim.apiserver.objects import ObjectKey
 from sim.assembly.apiservers import ApiServers
 from sim.assembly.cluster import Cluster
 from sim.assembly.ground import Ground
+from sim.controllers.snapshots import SnapshotMap
 from sim.processes.certificates import Rotation
 from sim.processes.coordination import Coordinator
+from sim.processes.map_threads import MapCosts, MapThreads
 from sim.processes.telemetry import Edge
 from sim.scenario import services as declared
+from sim.scenario.maps import MapAccess
 from sim.scenario.section import Section
 
 
 class Fleets:
-    """The fleets of a scenario. rotations, edges: by the name of their workload."""
+    """The fleets of a scenario. rotations, edges, maps: by the name of their workload."""
 
     def __init__(self, ground: Ground, cluster: Cluster, servers: ApiServers):
         self.ground, self._cluster, self._servers = ground, cluster, servers
         self.names: list[str] = []
         self.rotations: dict[str, Rotation] = {}
         self.edges: dict[str, list[Edge]] = {}
+        self.maps: dict[str, MapThreads] = {}
 
     def begin(self, name: str, workload: Section) -> None:
         """Everything that is there at the start, and everybody who acts."""
@@ -34,6 +38,8 @@ class Fleets:
                 self._certificates(name, workload)
             case declared.Telemetry():
                 self._telemetry(name, workload)
+            case MapAccess():
+                self._map_access(name, workload)
 
     def _coordination(self, name: str, workload: declared.Coordination) -> None:
         ground, env, writer = self.ground, self.ground.env, self.ground.writer(name)
@@ -87,3 +93,17 @@ class Fleets:
                 env.process(edge.flush(int(phase.uniform() * workload.summed), workload.summed))
         for number in range(workload.devices):
             env.process(edges[number % len(edges)].device(int(phase.uniform() * workload.every), workload.every))
+
+    def _map_access(self, name: str, workload: MapAccess) -> None:
+        ground, locked = self.ground, workload.store == "locked"
+        costs = MapCosts(
+            workload.locked_read_ns if locked else workload.read_ns, workload.locked_write_ns if locked else None,
+            workload.copy_ns, workload.copy_entry_ns,
+        )  # fmt: skip
+        threads = MapThreads(
+            ground.env, SnapshotMap(dict.fromkeys(range(workload.entries), 0)), costs, workload.store == "copied",
+            workload.operations, workload.reads_per_write, ground.stream(f"workloads.{name}.reads").uniform,
+        )  # fmt: skip
+        self.maps[name] = threads
+        for _ in range(workload.threads):
+            ground.env.process(threads.thread())

@@ -21,6 +21,7 @@ from sim.processes.reconcilers import Writer, WriteTally
 from sim.processes.storm import BackOff, Storm, StormTally, arrivals
 from sim.scenario import services
 from sim.scenario import workloads as declared
+from sim.scenario.maps import MapAccess
 
 
 class Workloads:
@@ -50,7 +51,7 @@ class Workloads:
                     self._objects(name, workload)
                 case declared.Writers():
                     self._writers(name, workload)
-                case services.Coordination() | services.Certificates() | services.Telemetry():
+                case services.Coordination() | services.Certificates() | services.Telemetry() | MapAccess():
                     self.fleets.begin(name, workload)
                 case declared.Storm():
                     self._storm(name, workload)

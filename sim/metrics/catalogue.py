@@ -173,6 +173,13 @@ _FIGURES: Final[dict[Group, tuple[Figure, ...]]] = {
         _counter("informer.collisions", "items", "Objects that came to a key of an informer that another one had."),
         _counter("controller.scan_seconds", "seconds", "CPU time that reconciles spent on looking at every entry of their maps."),
         _counter("controller.scanned", "entries", "Entries looked at by these scans."),
+        _counter("map.reads", "reads", "Reads of a map in memory, by all its threads."),
+        _counter("map.writes", "writes", "Writes of it."),
+        _counter("map.lost_updates", "writes", "Of these: taken back by another write that had copied the map before."),
+        _gauge("map.seconds_per_read", "seconds", "A read, on average."),
+        _gauge("map.seconds_per_write", "seconds", "A write, on average, its wait for other writers included."),
+        _gauge("map.seconds_per_operation", "seconds", "A read or a write, on average."),
+        _gauge("map.ended_seconds", "seconds", "When all operations were done."),
         _gauge("cache.zero_value_keys", "keys", "Entries of deleted objects that the controller's cache still holds."),
         _counter("cache.zero_values_seen", "keys", "Such entries found, by all passes over them together."),
     ),
@@ -328,7 +335,7 @@ _BY_NAME_OF_AN_OBJECT: Final = {
 }
 _PLACE: Final = {name: place for place, name in enumerate(_BY_NAME)}
 _WRITES: Final = tuple(name for name, figure in _BY_NAME.items() if name.startswith("writes.") and figure.kind != "distribution")
-_FLEETS: Final = tuple(name for name in _BY_NAME if name.startswith("fleet."))
+_FLEETS: Final = tuple(name for name in _BY_NAME if name.startswith(("fleet.", "map.")))
 _REPEATED: Final = {
     "members.": ("wal_bytes_written", "wal_fsync_seconds"),
     "controllers.": (

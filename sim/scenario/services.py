@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from sim.scenario.maps import MapAccess
 from sim.scenario.quantities import Count, DurationOrNever, Name, PositiveCount, PositiveDuration, no_more_than
 from sim.scenario.section import Section, field, required
 from sim.units import HOUR, SECOND
@@ -56,4 +57,6 @@ class Telemetry(Section):
     summary_object: Name = field("event", "The object that a summary is stored as.")
 
 
-FLEETS: dict[str, type[Section]] = {"coordination": Coordination, "certificates": Certificates, "telemetry": Telemetry}
+FLEETS: dict[str, type[Section]] = {
+    "coordination": Coordination, "certificates": Certificates, "telemetry": Telemetry, "map_access": MapAccess,
+}  # fmt: skip

@@ -11,6 +11,7 @@ from sim.errors import nearest
 from sim.scenario.distribution import Distribution, distribution
 from sim.scenario.interval import Every
 from sim.scenario.labels import Labels
+from sim.scenario.maps import MapAccess
 from sim.scenario.quantities import Count, Duration, Fraction, Name, PositiveCount, PositiveDuration, Rate, no_more_than
 from sim.scenario.reconcile import Written
 from sim.scenario.refusal import refused, shown
@@ -140,6 +141,7 @@ Workload = Annotated[
     | Annotated[Coordination, Tag("<coordination>")]
     | Annotated[Certificates, Tag("<certificates>")]
     | Annotated[Telemetry, Tag("<telemetry>")]
+    | Annotated[MapAccess, Tag("<map_access>")]
     | Annotated[Storm, Tag("<storm>")]
     | Annotated[Lookups, Tag("<lookups>")],
     Discriminator(lambda value: f"<{value['kind'] if isinstance(value, Mapping) else value.kind}>"),

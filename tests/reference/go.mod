@@ -1,0 +1,3 @@
+module etcdsim.test/reference
+
+go 1.21

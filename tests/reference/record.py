@@ -1,0 +1,31 @@
+"""From the output of `go test -bench` on stdin to the reference measurement on stdout: medians in nanoseconds, and on what."""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+import sys
+
+
+def main() -> None:
+    text = sys.stdin.read()
+    times: dict[str, list[float]] = {}
+    for name, nanoseconds in re.findall(r"^Benchmark(\S+?)(?:-\d+)?\s+\d+\s+([\d.]+) ns/op", text, re.M):
+        times.setdefault(name, []).append(float(nanoseconds))
+    found = {name: statistics.median(values) for name, values in times.items()}
+    head = dict(re.findall(r"^(goos|goarch|cpu): (.*)$", text, re.M))
+    threads = re.search(r"^Benchmark\S+-(\d+)\s", text, re.M)
+    told = {
+        "what": "Comparisons with a zero value; a map behind a lock or copied at every write. Nanoseconds an operation, medians of 5.",
+        "made_by": "tests/reference: go test -bench . -benchtime 200ms -count 5 | python record.py",
+        "go": sys.argv[1] if len(sys.argv) > 1 else "unknown",
+        **head,
+        "threads": int(threads[1]) if threads else 1,
+        "ns_per_operation": found,
+    }
+    print(json.dumps(told, indent=1))
+
+
+if __name__ == "__main__":
+    main()
