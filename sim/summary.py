@@ -97,8 +97,13 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
         "controller.errors": sum(c.tally.errors for c in world.controllers),
         "controller.terminal_errors": sum(c.tally.terminal_errors for c in world.controllers),
         "controller.panics": sum(c.tally.panics for c in world.controllers),
-        "controller.scan_seconds": sum(c.scan.spent for c in world.controllers if c.scan is not None) / SECOND,
-        "controller.scanned": sum(c.scan.entries for c in world.controllers if c.scan is not None),
+        "controller.scan_seconds": sum(scan.spent for c in world.controllers for scan in c.scans) / SECOND,
+        "controller.scanned": sum(scan.entries for c in world.controllers for scan in c.scans),
+        "self_check.runs": sum(check.runs for c in world.controllers for check in c.checks),
+        "self_check.found": sum(check.found for c in world.controllers for check in c.checks),
+        "self_check.removed": sum(check.removed for c in world.controllers for check in c.checks),
+        "self_check.cpu_seconds": sum(check.scan.spent for c in world.controllers for check in c.checks) / SECOND,
+        "rollout.rolled_back": sum(rollout.rolled_back for rollout in world.rollouts.values()),
         "controller.requeues": sum(c.tally.requeues for c in world.controllers),
         "controller.failing_keys": sum(len(c.tally.failing) for c in world.controllers),
         "controller.failing_keys.max": sum(c.tally.failing_max for c in world.controllers),
@@ -145,7 +150,7 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
         metrics[f"controllers.{name}.dropped"] = sum(c.tally.dropped for c in own)
         metrics[f"controllers.{name}.adds"] = sum(c.adds for c in own)
         metrics[f"controllers.{name}.depth.max"] = max(c.depth_max for c in own)
-        scans = [c.scan for c in own if c.scan is not None]
+        scans = [scan for c in own for scan in c.scans]
         metrics[f"controllers.{name}.scan_seconds"] = sum(scan.spent for scan in scans) / SECOND
         metrics[f"controllers.{name}.scanned"] = sum(scan.entries for scan in scans)
         metrics[f"controllers.{name}.zero_value_keys"] = sum(c.cache.zero_values for c in own)

@@ -28,6 +28,7 @@ from sim.processes.manager import Leadership, Manager
 from sim.processes.reads import Reads
 from sim.processes.reconcilers import WriteTally
 from sim.processes.rest_client import RestClient
+from sim.processes.rollout import Rollout
 from sim.processes.running import InformerPart, RunningController
 from sim.processes.storm import StormTally
 from sim.processes.watch import WatchHub
@@ -65,6 +66,7 @@ class World:
     calendars: Calendars
     lookups: dict[str, LookupTally]
     guards: Guards
+    rollouts: dict[str, Rollout]
 
     @property
     def servers(self) -> list[ApiServer]:
@@ -98,6 +100,7 @@ def build(scenario: Scenario, seed: int, horizon: Nanoseconds | None = None) -> 
         cluster.reads,
         controllers.informers,
         workloads.storms, calendars, workloads.lookups, guards(ground, cluster.door, servers.gateways),
+        controllers.rollouts(),
     )  # fmt: skip
 
 

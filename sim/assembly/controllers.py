@@ -27,6 +27,7 @@ from sim.clientgo.recorder import EventBroadcaster, NamingCorrelator
 from sim.clientgo.reflector import ReflectorSettings
 from sim.clientgo.retry import DEFAULT_BACKOFF, DEFAULT_RETRY
 from sim.controllers.scan import ARTICLE_NS, Scan
+from sim.controllers.self_check import SelfCheck
 from sim.hardware.disk import NEVER
 from sim.processes.controller import Reconciler
 from sim.processes.election import Candidacy, LeaderForLife
@@ -36,7 +37,8 @@ from sim.processes.informer import Informer
 from sim.processes.manager import Leadership, Manager, Part
 from sim.processes.reconcilers import CacheReconciler, Fates, ObjectReconciler, Writer, WriteTally, Written
 from sim.processes.rest_client import RestClient
-from sim.processes.running import InformerPart, RunningController, Subscription
+from sim.processes.rollout import Rollout
+from sim.processes.running import InformerPart, Release, RunningController, Subscription
 from sim.processes.watch import WatchHub
 from sim.processes.zero_values import EntangledReconciler, Inserts, Watched
 from sim.scenario import limiters as declared
@@ -44,6 +46,7 @@ from sim.scenario import reconcile as declared_reconcile
 from sim.scenario.controllers import Controller, Resolved
 from sim.scenario.hypotheses import Hypotheses
 from sim.scenario.informers import Informer as DeclaredInformer
+from sim.scenario.self_check import SelfCheck as DeclaredSelfCheck
 from sim.units import SECOND, Nanoseconds
 
 VERBS: Final = {
@@ -100,6 +103,8 @@ class Controllers:
         self.leaderships: list[Leadership] = []
         self.informers: list[InformerPart] = []
         self._generated = count()
+        self.processes: dict[str, dict[tuple[int, int], list[tuple[Manager, RunningController]]]] = {}
+        """Of each controller: its processes in order, the replicas of each."""
         for group in _processes(ground.scenario.controllers):
             self._process(group)
 
@@ -156,8 +161,8 @@ class Controllers:
         self.running += own
         manager = self._manager(first, resolved, who, replica, lease, leadership, gateway, parts, names[0])
         for running in own:
-            panics = scenario.controllers[running.name]
-            running.crash = None if panics.resolved().recover_panic else manager.crash
+            running.crash = manager.crash
+            self.processes.setdefault(running.name, {}).setdefault((number, shard), []).append((manager, running))
         self.managers.append(manager)
         ground.env.process(manager.run())
 
@@ -227,20 +232,39 @@ class Controllers:
         self, name: str, controller: Controller, who: str, subscriptions: list[Subscription], client: RestClient,
         gateway: Gateway, shard: int,
     ) -> RunningController:  # fmt: skip
-        ground, reconcile = self.ground, controller.reconcile
-        resolved, env = controller.resolved(), self.ground.env
-        record = None
+        reconcile, record = controller.reconcile, None
         if reconcile.events is not None:
             record = self._recorder(name, controller, who, reconcile.events.object, gateway)
         mine = None if controller.shards == 1 else partial(_in_shard, shard, controller.shards)
-        running = RunningController(
-            env, name, resolved.workers, resolved.every or 0, controller.max_retries, resolved.defaults.pause_after_error,
-            controller.cache.on_delete == "keep-zero-value", partial(_queue, resolved), subscriptions, client, record,
-            WriteTally(), mine, _scan(reconcile.scan),
+        releases = [self._release(name, made, who) for made in (controller, *self._later(name))]
+        return RunningController(self.ground.env, name, releases, subscriptions, client, record, WriteTally(), mine)
+
+    def rollouts(self) -> dict[str, Rollout]:
+        """The rollouts of the scenario, under way from the time that they say."""
+        ground, made = self.ground, {}
+        for name, one in ground.scenario.rollouts.items():
+            replicas = [partial(_become, replicas) for replicas in self.processes[one.controller].values()]
+            made[name] = Rollout(
+                ground.env, name, one.at, one.steps, replicas, lambda now, about: ground.incident(now, "rollout", about),
+                one.rollback_on is not None,
+            )  # fmt: skip
+            ground.env.process(made[name].run())
+        return made
+
+    def _later(self, name: str) -> list[Controller]:
+        """The release of a controller that a rollout brings."""
+        scenario = self.ground.scenario
+        return [scenario.rolled_out(rollout) for rollout, one in scenario.rollouts.items() if one.controller == name]
+
+    def _release(self, name: str, controller: Controller, who: str) -> Release:
+        resolved, reconcile = controller.resolved(), controller.reconcile
+        work = self.ground.delays(reconcile.duration, f"controllers.{name}.work").draw
+        return Release(
+            resolved.workers, resolved.every or 0, controller.max_retries, resolved.defaults.pause_after_error,
+            controller.cache.on_delete == "keep-zero-value", partial(_queue, resolved),
+            self._reconciler(name, controller, who, work), resolved.recover_panic, _scan(reconcile.scan),
+            _self_check(controller.self_check),
         )  # fmt: skip
-        work = ground.delays(reconcile.duration, f"controllers.{name}.work").draw
-        running.make_reconciler = self._reconciler(name, controller, who, work)
-        return running
 
     def _recorder(
         self, name: str, controller: Controller, who: str, kind: str, gateway: Gateway
@@ -302,6 +326,20 @@ class Controllers:
         if watched is not None or inserts is not None:
             return EntangledReconciler(*base, watched, inserts)
         return CacheReconciler(*base, ttl)
+
+
+def _become(replicas: list[tuple[Manager, RunningController]], new: bool) -> None:
+    """The replicas of one process end, and start again as the new release or as the old one."""
+    for manager, running in replicas:
+        running.become(new)
+        manager.replace()
+
+
+def _self_check(declared: DeclaredSelfCheck | None) -> SelfCheck | None:
+    if declared is None:
+        return None
+    nanoseconds = ARTICLE_NS[declared.compare] if declared.nanoseconds is None else declared.nanoseconds
+    return SelfCheck(Scan(nanoseconds), declared.at_start, declared.every, declared.on_found == "remove")
 
 
 def _scan(declared: declared_reconcile.Scan | None) -> Scan | None:

@@ -56,6 +56,12 @@ class ObjectMap:
                 return ZERO
         return ABSENT
 
+    def remove_zero_values(self) -> int:
+        """Delete the keys of all zero values; how many there were."""
+        found = len(self._zero)
+        self._zero.clear()
+        return found
+
     def insert(self, key: Hashable) -> None:
         """A key whose value is zero from the start."""
         self._live.discard(key)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -74,9 +75,23 @@ class Recorder:
 
         alerts = world.scenario.alerts
         self.scraper = Scraper(alerts, self._alerted) if alerts else None
+        for name, rollout in world.rollouts.items():
+            objective = world.scenario.rollouts[name].rollback_on
+            if objective is not None:
+                rollout.breached = partial(self._breached, objective)
 
     def _alerted(self, now: Nanoseconds, about: str) -> None:
         self.world.incidents.append(Incident(now / SECOND, "alert", about))
+
+    def _breached(self, name: str) -> str | None:
+        """How the last row breaks an objective; None where it does not."""
+        objective = self.world.scenario.objectives[name]
+        found = self.rows[-1][objective.figure] if self.rows else math.nan
+        if objective.max is not None and found > objective.max:
+            return f"{objective.figure} is {found:g}, above {objective.max:g}"
+        if objective.min is not None and found < objective.min:
+            return f"{objective.figure} is {found:g}, below {objective.min:g}"
+        return None
 
     @property
     def step(self) -> Nanoseconds:

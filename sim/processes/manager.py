@@ -100,6 +100,7 @@ class Manager:
         self._back_off: ExponentialBackoffManager | None = None
         self._crashed: Event = env.event()
         self._running = False
+        self._replaced = False
         self.lives = 0
         self.crashes = 0
 
@@ -107,6 +108,12 @@ class Manager:
         """A panic that nobody recovers."""
         if not self._crashed.triggered:
             self.crashes += 1
+            self._crashed.succeed()
+
+    def replace(self) -> None:
+        """Another release takes its place: it ends in its own time and starts again, without a back-off."""
+        if self._running and not self._crashed.triggered:
+            self._replaced = True
             self._crashed.succeed()
 
     def run(self) -> Generator[Any, Any, None]:
@@ -126,7 +133,8 @@ class Manager:
                 if candidate.is_alive:
                     candidate.interrupt()
             self._end()
-            yield env.timeout(self._restart + self._extra(env._now))
+            replaced, self._replaced = self._replaced, False
+            yield env.timeout(self._restart + (0 if replaced else self._extra(env._now)))
 
     def _extra(self, now: Nanoseconds) -> Nanoseconds:
         """What the kubelet makes a process wait that ends again and again; nothing the first time."""

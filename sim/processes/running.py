@@ -5,7 +5,8 @@ Sources: controller-runtime pkg/internal/controller/controller.go (Start: source
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Hashable
+from collections.abc import Callable, Generator, Hashable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from simpy.events import Process
@@ -16,6 +17,7 @@ from sim.clientgo.handlers import Notification
 from sim.clientgo.queue_interface import WorkQueue
 from sim.controllers.cache import ObjectMap
 from sim.controllers.scan import Scan
+from sim.controllers.self_check import SelfCheck
 from sim.journal import Samples
 from sim.processes.controller import Reconciler, Tally, handler, reconcile_worker
 from sim.processes.event_recorder import EventRecorder
@@ -86,30 +88,43 @@ class Subscription:
         self.part, self.wanted, self.cost, self.resync = part, wanted, cost, resync
 
 
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What a release of a controller decides whenever its process starts. Times in nanoseconds.
+
+    every: 0 for never; pause: after a failure. make_queue: a queue that reports to the two samples. make_reconciler: for one life
+    of the controller. recovers: whether a panic is an error, not the end of the process. scan, check: of its map, None: none.
+    """
+
+    workers: int
+    every: Nanoseconds
+    max_retries: int | None
+    pause: Nanoseconds
+    keep_zero_values: bool
+    make_queue: Callable[[Callable[[Nanoseconds], object], Callable[[Nanoseconds], object]], WorkQueue]
+    make_reconciler: Callable[[RunningController], Reconciler]
+    recovers: bool
+    scan: Scan | None
+    check: SelfCheck | None
+
+
 class RunningController:
     """One controller: its queue, workers and map in the present life, its counts in all.
 
-    make_queue: a queue that reports to the two samples. make_reconciler: from how to find an object and whether there is one, and
-    the map. crash: ends the process when a reconcile panics, None: panics are recovered.
+    releases: all that it may be in the run, the first from the start. crash: ends the process.
     """
 
     def __init__(
-        self, env: Clock, name: str, workers: int, every: Nanoseconds, max_retries: int | None,
-        pause: Nanoseconds, keep_zero_values: bool,
-        make_queue: Callable[[Callable[[Nanoseconds], object], Callable[[Nanoseconds], object]], WorkQueue],
-        subscriptions: list[Subscription], client: RestClient, make_recorder: Callable[[], EventRecorder] | None,
-        writes: WriteTally, shard: Callable[[Hashable], bool] | None, scan: Scan | None = None,
+        self, env: Clock, name: str, releases: Sequence[Release], subscriptions: list[Subscription], client: RestClient,
+        make_recorder: Callable[[], EventRecorder] | None, writes: WriteTally, shard: Callable[[Hashable], bool] | None,
     ):  # fmt: skip
-        self._env, self.name, self._workers, self._every, self._max_retries = env, name, workers, every, max_retries
-        self._pause = pause
-        self._keep_zero_values, self._make_queue, self.subscriptions = keep_zero_values, make_queue, subscriptions
+        self._env, self.name, self._releases, self.release = env, name, releases, releases[0]
+        self.subscriptions = subscriptions
         self.client, self._make_recorder, self.writes, self._shard = client, make_recorder, writes, shard
-        self.make_reconciler: Callable[[RunningController], Reconciler]
         self.crash: Callable[[], None] | None = None
-        self.scan = scan
         self.tally = Tally()
         self.queue_seconds, self.work_seconds = Samples(), Samples()
-        self.cache = ObjectMap(keep_zero_values)
+        self.cache = ObjectMap(self.release.keep_zero_values)
         self.place: Workplace | None = None
         self.recorders: list[EventRecorder] = []
         self._processes: list[Process] = []
@@ -117,12 +132,16 @@ class RunningController:
 
     # ---- lives
 
+    def become(self, new: bool) -> None:
+        """From its next life on it is the last of its releases, or the first again."""
+        self.release = self._releases[-1 if new else 0]
+
     def begin(self) -> None:
         """Handlers, informers, and workers as soon as the informers have synced."""
         env = self._env
-        queue = self._make_queue(self.queue_seconds.add, self.work_seconds.add)
+        queue = self.release.make_queue(self.queue_seconds.add, self.work_seconds.add)
         self.place = place = Workplace(env, queue)
-        self.cache = ObjectMap(self._keep_zero_values)
+        self.cache = ObjectMap(self.release.keep_zero_values)
         if self._make_recorder is not None:
             self.recorders.append(self._make_recorder())
         for subscription in self.subscriptions:
@@ -138,13 +157,17 @@ class RunningController:
                 yield from subscription.part.informer.wait_for_sync()
         except Interrupt:
             return
-        env, reconciler = self._env, self.make_reconciler(self)
+        env, release = self._env, self.release
+        reconciler = release.make_reconciler(self)
+        crash = None if release.recovers else self.crash
         self._processes = [
             env.process(
-                reconcile_worker(env, place, reconciler, self.tally, self._every, self._max_retries, self._pause, self.crash)
+                reconcile_worker(env, place, reconciler, self.tally, release.every, release.max_retries, release.pause, crash)
             )
-            for _ in range(self._workers)
+            for _ in range(release.workers)
         ]
+        if release.check is not None:
+            self._processes.append(env.process(_look_again(env, release.check, self.cache)))
 
     def end(self) -> None:
         """The process is gone: workers stop where they are, queue and map are lost."""
@@ -163,14 +186,24 @@ class RunningController:
         self._depth_max = max(self._depth_max, place.depth_max)
         self._zero_values_seen += self.cache.zero_values_seen
         self.tally.busy = 0
-        self.cache = ObjectMap(self._keep_zero_values)
+        self.cache = ObjectMap(self.release.keep_zero_values)
 
     # ---- what it does
 
     def working(self, work: Callable[[], Nanoseconds]) -> Callable[[], Nanoseconds]:
         """Draws the CPU time of a reconcile, the look at every entry of its map included."""
-        scan, cache = self.scan, self.cache
+        scan, cache = self.release.scan, self.cache
         return work if scan is None else lambda: work() + scan.over(len(cache))
+
+    @property
+    def scans(self) -> list[Scan]:
+        """The scans of reconciles, of all releases."""
+        return [release.scan for release in self._releases if release.scan is not None]
+
+    @property
+    def checks(self) -> list[SelfCheck]:
+        """The self-checks, of all releases."""
+        return [release.check for release in self._releases if release.check is not None]
 
     # ---- what it knows
 
@@ -228,6 +261,18 @@ class RunningController:
     def zero_values_seen(self) -> int:
         """controller_cache_zero_value_keys_total."""
         return self._zero_values_seen + self.cache.zero_values_seen
+
+
+def _look_again(env: Clock, check: SelfCheck, cache: ObjectMap) -> Generator[Any, Any, None]:
+    """The self-check of one life: at the start, where it is asked to, and then at intervals. It holds up no worker."""
+    try:
+        if check.at_start:
+            yield env.timeout(check.look(cache))
+        while check.every is not None:
+            yield env.timeout(check.every)
+            yield env.timeout(check.look(cache))
+    except Interrupt:
+        return
 
 
 def _both(wanted: Callable[[Notification], bool], mine: Callable[[Hashable], bool]) -> Callable[[Notification], bool]:

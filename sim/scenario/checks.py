@@ -11,6 +11,7 @@ from sim.scenario.labels import selects
 from sim.scenario.machines import device
 from sim.scenario.quantities import format_size
 from sim.scenario.refusal import Problem, undeclared
+from sim.scenario.rollouts import OBSERVED
 from sim.scenario.workloads import Lists, Objects, PodChurn, Storm, objects_of
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def problems(scenario: Scenario) -> list[Problem]:
     found += _victims(scenario)
     found += _placed(scenario)
     found += _linked(scenario)
+    found += _rollouts(scenario)
     found += _shared_informers(scenario)
     found += _one_process(scenario)
     found += _one_name(scenario)
@@ -100,6 +102,23 @@ def _linked(scenario: Scenario) -> Iterator[Problem]:
         if link != links.DEFAULT and links.ends(link, list(members)) is None and links.ends(link, zones) is None:
             known = f"members: {', '.join(members)}" + (f"; zones: {', '.join(zones)}" if zones else "")
             yield f"etcd.links.{link}", f"is not a link between two members (a-b) or two zones; {known}"
+
+
+def _rollouts(scenario: Scenario) -> Iterator[Problem]:
+    """Controllers that are rolled out, each once, and the objectives that undo it."""
+    taken: dict[str, str] = {}
+    for name, rollout in scenario.rollouts.items():
+        path = f"rollouts.{name}"
+        if rollout.controller not in scenario.controllers:
+            yield f"{path}.controller", undeclared(rollout.controller, "controller", scenario.controllers)
+        elif rollout.controller in taken:
+            yield f"{path}.controller", f'"{rollout.controller}" is rolled out by {taken[rollout.controller]} already'
+        taken[rollout.controller] = path
+        if rollout.rollback_on is not None and rollout.rollback_on not in scenario.objectives:
+            yield f"{path}.rollback_on", undeclared(rollout.rollback_on, "objective", scenario.objectives)
+        elif rollout.rollback_on is not None and (figure := scenario.objectives[rollout.rollback_on].figure) not in OBSERVED:
+            reason = f"is about {figure}, which is known at the end only; allowed: {', '.join(OBSERVED)}"
+            yield f"{path}.rollback_on", f'"{rollout.rollback_on}" {reason}'
 
 
 def _shared_informers(scenario: Scenario) -> Iterator[Problem]:

@@ -23,6 +23,7 @@ from sim.scenario.quantities import (
 from sim.scenario.reconcile import Reconcile
 from sim.scenario.refusal import refused, shown
 from sim.scenario.section import Section, field
+from sim.scenario.self_check import SelfCheck
 from sim.scenario.stacks import STACKS, Election, FifoKind, QueueKind, Stack, StackName
 from sim.units import SECOND, Nanoseconds, format_duration
 
@@ -143,6 +144,7 @@ class Controller(Section):
         "5 min more (kubelet).",
         "assumed; kubelet: MaxContainerBackOff",
     )
+    self_check: SelfCheck | None = field(None, "A look for zero values in its map from time to time; none when absent.")
     cache: Cache = field(Cache(), "The controller's own map from key to object.")
     reconcile: Reconcile = field(Reconcile(), "One reconcile of one entry.")
 

@@ -32,6 +32,7 @@ from sim.scenario.objects import ObjectKind, common, with_defaults
 from sim.scenario.quantities import Name, PositiveDuration
 from sim.scenario.refusal import problems_of, refusal, shown, undeclared
 from sim.scenario.review import Objective, Provenance, Reference
+from sim.scenario.rollouts import Rollout
 from sim.scenario.section import Section, field, required
 from sim.scenario.webhooks import Webhook, among
 from sim.scenario.workloads import Workload, name_kinds
@@ -71,6 +72,7 @@ class Scenario(Section):
     informers: dict[Name, Informer] = field({}, "Informers that several controllers of one process share, by name.")
     controllers: dict[Name, Controller] = field({}, "Controllers by name.")
     clients: dict[Name, EtcdClients] = field({}, "Raw etcd clients by name.")
+    rollouts: dict[Name, Rollout] = field({}, "Controllers that are replaced by another release of theirs, in steps, by name.")
     guards: dict[Name, Guard] = field({}, "What refuses requests before they do harm, by name.")
     faults: dict[Name, Fault] = field({}, "What goes wrong, by name.")
     hypotheses: Hypotheses = field(Hypotheses(), "Claims that are not true of the real components, to see what they would change.")
@@ -133,6 +135,10 @@ class Scenario(Section):
                 provenance = _given(provenance, path)
         return made.model_copy(update={"provenance": provenance})
 
+    def rolled_out(self, name: str) -> Controller:
+        """The controller of a rollout as its new release."""
+        return _rolled_out(to_dict(self), self, name, None).controllers[self.rollouts[name].controller]
+
     def variant_names(self) -> list[str]:
         """The variants in the order of the file; `default` alone where none is declared."""
         return list(self.variants) or ["default"]
@@ -161,6 +167,8 @@ def from_dict(data: Mapping[str, Any], folder: Path | None = None) -> Scenario:
             _validated({**_vary(base, settings), "variants": {}, "objectives": {}}, folder)
         except InputError as error:
             raise InputError(f"variants.{name}: {error}") from None
+    for name in scenario.rollouts:
+        _rolled_out(base, scenario, name, folder)
     lost = [path for path in scenario.provenance if not _somewhere(base, path)]
     if lost:
         raise refusal([(f"provenance.{path}", paths.missing(base, path).partition(": ")[2]) for path in lost])
@@ -170,6 +178,16 @@ def from_dict(data: Mapping[str, Any], folder: Path | None = None) -> Scenario:
 def to_dict(scenario: Scenario) -> dict[str, Any]:
     """The whole scenario as plain data with units, defaults included: to save and to hash. `from_dict` reads it back."""
     return scenario.model_dump(mode="json", by_alias=True)
+
+
+def _rolled_out(base: dict[str, Any], scenario: Scenario, name: str, folder: Path | None) -> Scenario:
+    """The scenario as it would be if a rollout had been all there was from the start."""
+    rollout = scenario.rollouts[name]
+    changes = {f"controllers.{rollout.controller}.{path}": value for path, value in rollout.to.items()}
+    try:
+        return _validated({**_vary(base, changes), "rollouts": {}, "variants": {}, "objectives": {}}, folder)
+    except InputError as error:
+        raise InputError(f"rollouts.{name}.to: {error}") from None
 
 
 def _validated(data: Mapping[str, Any], folder: Path | None) -> Scenario:
