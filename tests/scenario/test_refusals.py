@@ -157,7 +157,7 @@ CASES = {
     "a section that is none": (
         controller("5"),
         'controllers.x: "5" is not a mapping; allowed keys: stack, count, workers, cpus, standby, shards, informers, predicates, '
-        "watches, client, queue, max_retries, recover_panic, leader_election, election, restart, cache, reconcile",
+        "watches, client, queue, max_retries, recover_panic, leader_election, election, restart, self_check, cache, reconcile",
     ),
     "missing": ("etcd: {members: {a: {}}}", "horizon: missing; it is required"),
     "several": (
