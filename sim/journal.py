@@ -25,6 +25,10 @@ class Samples:
         self._values: array[int] = array("q")
         self.add = self._values.append
 
+    def extend(self, durations: NDArray[np.int64]) -> None:
+        """Observe many at once."""
+        self._values.frombytes(durations.astype(np.int64).tobytes())
+
     def take(self) -> NDArray[np.int64]:
         """Everything since the last call, nanoseconds."""
         values = np.array(self._values, dtype=np.int64)
@@ -55,6 +59,11 @@ class Journal:
             tap.keep(rows)
         return rows
 
+    def extend(self, times: NDArray[np.int64], *columns: NDArray[np.int64]) -> None:
+        """Append many rows at once."""
+        for own, values in zip((self.times, *self.columns), (times, *columns), strict=True):
+            own.frombytes(values.astype(np.int64).tobytes())
+
     def tap(self) -> Tap:
         """A second reader, who misses nothing that `take` removes."""
         tap = Tap(self)
@@ -64,6 +73,12 @@ class Journal:
     def ahead(self, now: Nanoseconds) -> int:
         """Number of rows whose time has not come."""
         return len(self.times) - bisect_right(self.times, now)
+
+    def reached(self, column: int, least: int) -> Nanoseconds:
+        """Time of the first row that is left whose value is `least` or more; 0 where the last one taken was."""
+        if self._last[column] >= least:
+            return 0
+        return next((at for at, value in zip(self.times, self.columns[column], strict=True) if value >= least), 0)
 
     def value_at(self, now: Nanoseconds, column: int) -> int:
         """The newest value of a column at `now`; 0 before the first row."""

@@ -252,10 +252,10 @@ def _fleets(recorder: Recorder) -> dict[str, float | None]:
     return found
 def guard_figures(world: World, horizon: Nanoseconds, series: pd.DataFrame) -> dict[str, float | None]:
     """What storms offered, what readers found, and what guards did."""
-    storms = world.storms.values()
+    storms = [storm.tally for storm in world.storms.values()]
     metrics: dict[str, float | None] = {f"storm.{figure}": sum(getattr(s, figure) for s in storms) for figure in _STORMS}
     for name, storm in world.storms.items():
-        metrics |= {f"workloads.{name}.storm.{figure}": getattr(storm, figure) for figure in _STORMS}
+        metrics |= {f"workloads.{name}.storm.{figure}": getattr(storm.tally, figure) for figure in _STORMS}
     for name, limiter in world.guards.limiters.items():
         metrics[f"guards.{name}.admitted"] = limiter.admitted
         metrics[f"guards.{name}.refused"] = limiter.refused

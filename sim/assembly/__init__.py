@@ -20,6 +20,7 @@ from sim.etcd.backend import Backend
 from sim.etcd.follower import Follower
 from sim.etcd.request import Shape
 from sim.journal import Samples
+from sim.processes.cohorts import Cohorts
 from sim.processes.events import Clock
 from sim.processes.gateway import Gateway, Latencies
 from sim.processes.leader import Leader
@@ -30,7 +31,7 @@ from sim.processes.reconcilers import WriteTally
 from sim.processes.rest_client import RestClient
 from sim.processes.rollout import Rollout
 from sim.processes.running import InformerPart, RunningController
-from sim.processes.storm import StormTally
+from sim.processes.storm import Storm
 from sim.processes.watch import WatchHub
 from sim.result import Incident
 from sim.scenario import Scenario
@@ -62,7 +63,7 @@ class World:
     shapes: dict[str, Shape]
     reads: Reads
     informers: list[InformerPart]
-    storms: dict[str, StormTally]
+    storms: dict[str, Storm | Cohorts]
     calendars: Calendars
     lookups: dict[str, LookupTally]
     guards: Guards

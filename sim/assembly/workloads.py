@@ -14,11 +14,12 @@ from sim.assembly.ground import Ground, pairs
 from sim.journal import Samples
 from sim.processes import clients
 from sim.processes.churn import PodChurn
+from sim.processes.cohorts import Cohorts
 from sim.processes.events import Call
 from sim.processes.lookups import Lookups, LookupTally
 from sim.processes.objects import ObjectUsers, contender
 from sim.processes.reconcilers import Writer, WriteTally
-from sim.processes.storm import BackOff, Storm, StormTally, arrivals
+from sim.processes.storm import BackOff, Storm, arrivals
 from sim.scenario import services
 from sim.scenario import workloads as declared
 from sim.scenario.maps import MapAccess
@@ -34,7 +35,7 @@ class Workloads:
         self.ground, self._cluster, self._servers = ground, cluster, servers
         self.writes: dict[str, WriteTally] = {}
         self.fleets = Fleets(ground, cluster, servers)
-        self.storms: dict[str, StormTally] = {}
+        self.storms: dict[str, Storm | Cohorts] = {}
         self.lookups: dict[str, LookupTally] = {}
         self.client_latencies = Samples()
         self._raw_clients()
@@ -88,18 +89,21 @@ class Workloads:
                         env.process(clients.reading_loop(env, read, count, limit, think, way, costs.request, latency))
 
     def _storm(self, name: str, workload: declared.Storm) -> None:
-        ground, begin = self.ground, workload.from_
+        ground = self.ground
         costs, kind = ground.scenario.etcd.costs, ground.scenario.objects[workload.object]
         gaps = ground.stream(f"workloads.{name}.arrivals") if workload.gaps == "exponential" else None
-        times = arrivals(workload.rate, begin, begin + workload.for_, gaps)
+        times = arrivals(workload.course(), gaps)
         retry = workload.retry
         back_off = BackOff(tuple(retry.pause(number) for number in range(1, retry.attempts + 1)), retry.jitter)
-        storm = Storm(
-            ground.env, self._cluster.door.propose, ground.shapes[workload.object], ground.writer(name), times,
-            workload.rtt // 2, costs.request + kind.value_bytes * costs.request_per_kib // 1024, back_off,
-            ground.stream(f"workloads.{name}.retry"),
-        )  # fmt: skip
-        self.storms[name] = storm.tally
+        request = costs.request + kind.value_bytes * costs.request_per_kib // 1024
+        shape, writer, way = ground.shapes[workload.object], ground.writer(name), workload.rtt // 2
+        jitter = ground.stream(f"workloads.{name}.retry")
+        storm: Storm | Cohorts
+        if workload.as_ == "cohorts":
+            storm = Cohorts(ground.env, self._cluster.leader, shape, writer, times, way, request, back_off, jitter)
+        else:
+            storm = Storm(ground.env, self._cluster.door.propose, shape, writer, times, way, request, back_off, jitter)
+        self.storms[name] = storm
         storm.begin()
 
     def _lookups(self, name: str, workload: declared.Lookups) -> None:

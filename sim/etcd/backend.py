@@ -22,6 +22,7 @@ etcdserver/apply.go (checkRequestPut), etcdserver/server.go (applyAll, snapshot)
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
@@ -34,7 +35,7 @@ from numpy.typing import NDArray
 from sim.etcd import wal
 from sim.etcd.bbolt import Pages
 from sim.etcd.mvcc import Compacted, CompactedError, FutureRevisionError, KeyState, Mvcc
-from sim.etcd.request import CREATED, PUT_ONCE, Entry, Op, Outcome, Shape
+from sim.etcd.request import COHORT, CREATED, PUT_ONCE, Entry, Many, Op, Outcome, Shape
 from sim.etcd.tail import COMMIT, COMPACTION, Tail
 from sim.hardware.disk import NEVER, Disk
 from sim.journal import Journal
@@ -42,6 +43,8 @@ from sim.units import MILLISECOND, Bytes, Nanoseconds
 
 GROWTH: Final[Bytes] = 16 * 2**20
 """bbolt: DefaultAllocSize."""
+_ONE_OF: Final = 64
+"""Of a cohort's entries that waited, the tail looks at one in so many, for all of them."""
 CODES: Final = 16
 """A journal row's code is writer * CODES + outcome."""
 
@@ -202,6 +205,9 @@ class Backend:
             asks = self._resumes
         work = 0
         for entry in entries:
+            if entry.op is COHORT:
+                asks = self._apply_many(entry, now, asks)  # type: ignore[arg-type]
+                continue
             if self._next_due <= asks:
                 self._run_until(asks)
             begins = self._free if self._free > asks else asks
@@ -239,6 +245,56 @@ class Backend:
             if self._applied == self._snapshot_at:
                 asks = self._snapshot(done)
         self._work += work
+
+    def _apply_many(self, entry: Many, now: Nanoseconds, asks: Nanoseconds) -> Nanoseconds:
+        """As above, for many puts under fresh names: when the next entry may ask. Nothing else holds the lock within a stretch."""
+        mvcc, shape, writer, draw, tail = self.mvcc, entry.shape, entry.writer, self._apply_cost, self.tail
+        extra, left, parts = shape.apply_ns, entry.count, []
+        while left:
+            if self._next_due <= asks:
+                self._run_until(asks)
+            begins = self._free if self._free > asks else asks
+            if self._index_until > begins:
+                tail.holds.append((self._index_until, begins, self._walker))
+                begins = self._index_until
+            if mvcc.revision >= self._element_limit:
+                self._widen()
+            room = min(left, self._limit - self._pending, self._snapshot_at - self._applied, self._element_limit - mvcc.revision)
+            done, due, dones = begins, self._next_due, array("q")
+            for _ in range(room):
+                done += draw() + extra
+                dones.append(done)
+                if done >= due:
+                    break
+            count = len(dones)
+            self._work += done - begins
+            entry.revision = mvcc.revision = mvcc.revision + count
+            mvcc.keys_live += count
+            self.pages.append_many(count, shape.create_element)
+            self.live_by_writer[writer] += count
+            self._pending += count
+            self._pending_by[writer] += count
+            self._applied += count
+            if self._pending >= self._limit:
+                done = dones[-1] = self._commit(done)
+            self._free = done
+            tail.holds.append((done, begins, writer))
+            times = np.array(dones, dtype=np.int64)
+            latencies = times - now
+            starts = np.concatenate([[begins], times[:-1]])
+            asked = np.concatenate([[asks], times[:-1]])
+            self.applied.extend(times, latencies, times - asked, np.full(count, writer * CODES + CREATED))
+            waited = np.flatnonzero((starts > now) & (latencies > tail.threshold))[:: _ONE_OF]
+            for place in waited.tolist():
+                tail.waited(now, int(starts[place]), int(latencies[place]), _ONE_OF)
+            parts.append(times)
+            left -= count
+            asks = done
+            if self._applied == self._snapshot_at:
+                asks = self._snapshot(done)
+        entry.handed, entry.times = now, np.concatenate(parts)
+        entry.done = int(entry.times[-1])
+        return asks
 
     def take_work(self) -> Nanoseconds:
         """CPU time of what was applied, committed and compacted since the last call."""

@@ -134,6 +134,10 @@ class Pages:
         self._sizes.append(element)
         return len(self._sizes) - 1
 
+    def append_many(self, count: int, element: Bytes) -> None:
+        """Store `count` elements of that many bytes each."""
+        self._sizes.extend(array("i", [element]) * count)
+
     def free(self, slots: NDArray[np.int64]) -> None:
         """Delete the elements in these rising slots. Their pages are given back by the next `commit`.
 

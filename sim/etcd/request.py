@@ -6,6 +6,9 @@ from collections.abc import Hashable
 from enum import IntEnum
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sim.etcd import bbolt, wal
 from sim.units import Bytes, Nanoseconds
 
@@ -22,6 +25,8 @@ class Op(IntEnum):
     LEASE_GRANT = 6
     LEASE_REVOKE = 7
     COMPACT = 8
+    COHORT = 9
+    """Many puts under fresh names, as one entry of the model's log (see `sim.processes.cohorts`)."""
     DELETE_ANY = 9
     """A DeleteRange of one key, whatever its revision."""
 
@@ -61,7 +66,7 @@ class Outcome(IntEnum):
 
 
 # Looking a member up in its enumeration costs more than the rest of a comparison (Python 3.11): the hot path uses these.
-CREATE_ONCE, PUT_ONCE = Op.CREATE_ONCE, Op.PUT_ONCE
+CREATE_ONCE, PUT_ONCE, COHORT = Op.CREATE_ONCE, Op.PUT_ONCE, Op.COHORT
 CREATED, CONFLICT = Outcome.CREATED, Outcome.CONFLICT
 
 
@@ -119,3 +124,10 @@ class Entry(Protocol):
     revision: int
     handed: Nanoseconds
     done: Nanoseconds
+
+
+class Many(Entry, Protocol):
+    """Many puts under fresh names as one entry; the applier writes `times`, when each is done."""
+
+    count: int
+    times: NDArray[np.int64]

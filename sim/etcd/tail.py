@@ -36,10 +36,9 @@ class Tail:
         self._by_compaction = [0.0] * writers
         self._live: list[float] = [0.0] * writers
 
-    def waited(self, handed: Nanoseconds, begins: Nanoseconds, latency: Nanoseconds) -> None:
-        """A request handed over at `handed` got the lock at `begins`: charge the holds in between."""
-        weight = 1
-        if begins - handed > latency * 0.9 and len(self.holds) > _QUEUE and self.holds[-_QUEUE][0] > handed:
+    def waited(self, handed: Nanoseconds, begins: Nanoseconds, latency: Nanoseconds, weight: int = 1) -> None:
+        """A request handed over at `handed` got the lock at `begins`: charge the holds in between; for `weight` like it."""
+        if weight == 1 and begins - handed > latency * 0.9 and len(self.holds) > _QUEUE and self.holds[-_QUEUE][0] > handed:
             weight = 16
             self._skipped += 1
             if self._skipped % weight:

@@ -119,6 +119,8 @@ class Recorder:
     def observe(self, now: Nanoseconds) -> None:
         """Take everything that has happened by `now`, and note a row."""
         world, backend, histograms = self.world, self.world.backend, self.histograms
+        for offered in world.storms.values():
+            offered.settle(now)
         backend.advance(now)
         _, latencies, executions, codes = backend.applied.take(now)
         histograms["etcd.apply_seconds"].record(latencies)
@@ -153,8 +155,8 @@ class Recorder:
         histograms["etcd.commit_seconds"].record(world.leader.commit_waits.take())
         histograms["etcd.request_seconds"].record(world.client_latencies.take())
         for storm in world.storms.values():
-            histograms["etcd.request_seconds"].record(storm.answers.take(now)[1])
-            histograms["etcd.request_seconds"].record(storm.failures.take())
+            histograms["etcd.request_seconds"].record(storm.tally.answers.take(now)[1])
+            histograms["etcd.request_seconds"].record(storm.tally.failures.take())
         histograms["etcd.read_seconds"].record(world.reads.durations.take())
         histograms["etcd.list_seconds"].record(world.list_durations.take())
         for gateway in world.gateways:

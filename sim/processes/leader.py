@@ -21,15 +21,18 @@ from dataclasses import dataclass
 from heapq import heappush
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
 from simpy.events import NORMAL
 
 from sim.etcd import wal
 from sim.etcd.backend import Backend
 from sim.etcd.follower import Follower
-from sim.etcd.request import PUT_ONCE, Op, Outcome
+from sim.etcd.request import COHORT, PUT_ONCE, Op, Outcome, Shape
 from sim.hardware.cpu import Cpu
-from sim.hardware.disk import Disk
+from sim.hardware.disk import NEVER, Disk
 from sim.journal import Journal, Samples
+from sim.processes.cohorts import Cohort, Cohorts
 from sim.processes.events import Alarm, Call, Clock, Ghost
 from sim.units import SECOND, Bytes, Nanoseconds
 
@@ -37,6 +40,10 @@ _SMALL_QUOTA: Final[Bytes] = 256 * 2**20
 PUT_OVERHEAD: Final[Bytes] = 256
 """What the quota check adds to a put's key and value (server/storage/quota.go kvOverhead)."""
 _GROWS: Final = frozenset({Op.CREATE_ONCE, Op.PUT_ONCE, Op.CREATE, Op.UPDATE, Op.PUT, Op.LEASE_GRANT})
+
+
+Waiting = Call | Ghost | Cohort
+"""What waits in the inbox, and what a batch is made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +88,10 @@ class Leader:
         self._answering = rules.request // 2
         self._max_request, self._max_gap = rules.max_request, rules.max_gap
         self._applying = backend.applied.times
-        self._inbox: list[Call | Ghost] = []
-        self._in_flight: deque[tuple[Nanoseconds, list[Call | Ghost]]] = deque()  # (committed at, batch), in log order
+        self._inbox: list[Waiting] = []
+        self._storms: list[Cohorts] = []
+        self._expiring = False
+        self._in_flight: deque[tuple[Nanoseconds, list[Waiting]]] = deque()  # (committed at, batch), in log order
         self._busy_until: Nanoseconds = 0
         self._save_ended = Alarm(env, self._turn)
         self._committed = Alarm(env, self._turn)
@@ -127,6 +136,74 @@ class Leader:
             self._turn()
         elif self._save_ended.callbacks is None:
             self._save_ended.arm(self._busy_until - now)
+
+    # ---- storms
+
+    def attach(self, storm: Cohorts) -> None:
+        """Writes come as cohorts, too: the storm is asked at each turn."""
+        self._storms.append(storm)
+
+    def rouse(self) -> None:
+        """A storm has something for the next batch."""
+        now: Nanoseconds = self._env._now
+        if now >= self._busy_until:
+            self._turn()
+        elif self._save_ended.callbacks is None:
+            self._save_ended.arm(self._busy_until - now)
+
+    @property
+    def patience(self) -> Nanoseconds:
+        """So long after it came a request must be known, that it may hear in time that it took too long."""
+        return self._timeout // 2
+
+    def expect(self, arrived: Nanoseconds) -> None:
+        """A storm's write that came at `arrived` waits for its answer."""
+        if self._overdue.callbacks is None and not self._expiring:
+            self._overdue.arm(max(0, arrived + self._timeout - self._env._now))
+
+    def opens_at(self) -> Nanoseconds:
+        """Until when the gap of `max_gap` refuses what arrives, as it is known by now."""
+        rows, behind = self._applying, len(self._applying) - self._max_gap - 1
+        return rows[behind] if behind >= 0 else 0
+
+    def full_from(self, shape: Shape, times: NDArray[np.int64], until: Nanoseconds) -> Nanoseconds:
+        """From when on puts that arrive at these times, up to `until`, are refused because of the quota; NEVER: they are not."""
+        quota, backend = self._rules.quota, self._backend
+        if quota is None or (not self.no_space and backend.size <= self._tight):
+            return NEVER
+        if self.no_space:
+            return 0
+        backend.advance(until)
+        least = quota - PUT_OVERHEAD - shape.key_bytes - shape.value_bytes
+        if backend.database.value_at(until, 0) < least:
+            return NEVER
+        since = backend.database.reached(0, least)
+        after = times[times >= since]
+        if not len(after):
+            return NEVER
+        first = int(after[0])
+        self._full(first, backend.database.value_at(first, 0))
+        return first
+
+    def _full(self, at: Nanoseconds, size: Bytes) -> None:
+        self.no_space = True
+        self._incident(at, "quota", f"NOSPACE alarm: the database of {size:,} bytes has reached the quota; writes are refused")
+
+    def _cohorts(self, now: Nanoseconds) -> list[Cohort]:
+        """What storms have for the batch that begins now."""
+        cohorts = [cohort for storm in self._storms if (cohort := storm.take()) is not None]
+        for cohort in cohorts:
+            if self._cpu is not None:
+                self._charge(now, cohort.count * (self._taking + self._entry + (cohort.data * self._per_kib >> 10)))
+        return cohorts
+
+    def _charge(self, now: Nanoseconds, work: Nanoseconds) -> None:
+        """Work of many goroutines, spread over all cores."""
+        assert self._cpu is not None
+        for _ in range(self._cpu.cores):
+            self._cpu.urge(now, work // self._cpu.cores)
+
+    # ---- the loop
 
     def _handled(self, _alarm: Alarm) -> None:
         """The goroutines of requests that waited for a core have one."""
@@ -180,8 +257,7 @@ class Leader:
             size = backend.database.value_at(now, 0)
             if size + cost < quota:
                 return False
-            self.no_space = True
-            self._incident(now, "quota", f"NOSPACE alarm: the database of {size:,} bytes has reached the quota; writes are refused")
+            self._full(now, size)
         return True
 
     def _turn(self, _alarm: Alarm | None = None) -> None:
@@ -197,19 +273,29 @@ class Leader:
             if self._save_ended.callbacks is None:
                 self._save_ended.arm(busy_until - now)
             return
+        storms = self._storms
         while True:
             if self._cpu is not None and self._waits_for_core(now):
                 return
+            for storm in storms:
+                storm.settle(now)  # before what is handed over decides about them
             commits = False
             while in_flight and in_flight[0][0] <= now:
                 self._hand_over(now, in_flight.popleft()[1])
                 commits = True
             batch = self._inbox
-            if batch:
+            cohorts = self._cohorts(now) if storms else None
+            if batch or cohorts:
                 self._inbox = []
                 log = self.log
                 size = log.append(batch, self.bytes_by_writer)
                 count = len(batch)
+                for cohort in cohorts or ():
+                    frames = log.append_many(cohort.count, cohort.data, cohort.shape)
+                    self.bytes_by_writer[cohort.writer] += frames
+                    size += frames
+                    count += cohort.count
+                    batch.append(cohort)
                 self.batches += 1
                 self.entries += count
                 sent = now + self._ready + self._entry * count
@@ -233,6 +319,8 @@ class Leader:
             elif commits:
                 self.log.write(wal.HARD_STATE_FRAME)  # in the page buffer: reaches the disk with the next save
                 self._busy_until = busy_until = now + self._ready
+            for storm in storms:
+                storm.arm(busy_until)
             alarm = self._committed
             if not in_flight or alarm.callbacks is not None:
                 return
@@ -280,17 +368,20 @@ class Leader:
             self._save_durations.append(saved - starts)
         return saved
 
-    def _hand_over(self, now: Nanoseconds, batch: list[Call | Ghost]) -> None:
+    def _hand_over(self, now: Nanoseconds, batch: list[Waiting]) -> None:
         self._backend.hand_over(now, batch)
         timeout, cpu = self._timeout, self._cpu
         if cpu is not None:
             cpu.urge(now, self._backend.take_work())
         waited = self.commit_waits.add
         for entry in batch:
+            if entry.op is COHORT:
+                self._hand_over_many(now, entry)  # type: ignore[arg-type]
+                continue
             arrives = entry.arrives
             waited(now - arrives)
             if entry.op > PUT_ONCE:
-                self._applied(entry)
+                self._applied(entry)  # type: ignore[arg-type]
             done = entry.done
             if cpu is not None:
                 begins = cpu.run(now, self._answering) - self._answering
@@ -306,7 +397,13 @@ class Leader:
                 entry.answered = done  # type: ignore[union-attr]
                 on_answer(entry, now, done)  # type: ignore[arg-type]
 
-    def _time_out(self, entry: Call | Ghost, now: Nanoseconds, at: Nanoseconds) -> None:
+    def _hand_over_many(self, now: Nanoseconds, cohort: Cohort) -> None:
+        self.commit_waits.extend(now - cohort.arrivals)
+        if self._cpu is not None:
+            self._charge(now, cohort.count * self._answering)
+        self.failed += cohort.applied(now, self._timeout)
+
+    def _time_out(self, entry: Waiting, now: Nanoseconds, at: Nanoseconds) -> None:
         if isinstance(entry, Call):
             self.failed += 1
             entry.outcome = Outcome.TIMEOUT
@@ -321,12 +418,23 @@ class Leader:
             for place, entry in enumerate(batch):
                 if isinstance(entry, Ghost):
                     continue
+                if isinstance(entry, Cohort):
+                    self.failed += entry.expire(now, timeout)
+                    if entry.arrives >= NEVER:
+                        continue
                 if entry.arrives + timeout > now:
                     oldest = entry.arrives
                     break
+                assert not isinstance(entry, Cohort)  # some of it were still waiting, above
                 batch[place] = Ghost(entry)
                 self._time_out(entry, now, now)
             if oldest is not None:
                 break
+        self._expiring = True
+        for storm in self._storms:
+            self.failed += storm.expire(now, timeout)
+            if storm.oldest < NEVER and (oldest is None or storm.oldest < oldest):
+                oldest = storm.oldest
+        self._expiring = False
         if oldest is not None:
             self._overdue.arm(oldest + timeout - now)

@@ -8,7 +8,7 @@ Nobody waits for anybody else, so a storm is a list of times: `arrivals` draws i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -24,24 +24,37 @@ from sim.units import SECOND, Nanoseconds
 _BLOCK: Final = 16_384
 
 
-def arrivals(
-    rate: float, begin: Nanoseconds, end: Nanoseconds, stream: Stream | None
-) -> Iterator[NDArray[np.int64]]:
-    """Times from `begin` to before `end`, nanoseconds, block by block: exponential gaps drawn from `stream`, even ones without."""
-    last, ordinal = float(begin), 0
-    while True:
+Course = Sequence[tuple[Nanoseconds, Nanoseconds, float]]
+"""(from, until, per second): when how many come; pieces may overlap, their rates add up."""
+
+
+def arrivals(course: Course, stream: Stream | None) -> Iterator[NDArray[np.int64]]:
+    """Times of a course, nanoseconds, block by block, rising: exponential gaps drawn from `stream`, even ones without.
+
+    How many are expected by a time is a broken line; arrivals with gaps of 1 on average (or just 1) are mapped through it.
+    """
+    knots, expected = _expected(course)
+    last, ordinal = 0.0, 0
+    while last < expected[-1]:
         if stream is None:
-            times = begin + np.rint((ordinal + np.arange(_BLOCK)) * (SECOND / rate)).astype(np.int64)
+            ranks = (ordinal + np.arange(_BLOCK)).astype(np.float64)
             ordinal += _BLOCK
+            last = float(ordinal)
         else:
-            gaps = -np.log1p(-stream.block(_BLOCK)) * (SECOND / rate)
-            exact = last + np.cumsum(gaps)
-            last = float(exact[-1])
-            times = np.rint(exact).astype(np.int64)
-        if times[-1] >= end:
-            yield times[times < end]
-            return
-        yield times
+            ranks = last + np.cumsum(-np.log1p(-stream.block(_BLOCK)))
+            last = float(ranks[-1])
+        times = np.rint(np.interp(ranks[ranks < expected[-1]], expected, knots)).astype(np.int64)
+        if len(times):
+            yield times
+
+
+def _expected(course: Course) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Times at which the rate changes, and how many are expected by then."""
+    knots = np.unique(np.array([edge for begin, end, _ in course for edge in (begin, end)], dtype=np.float64))
+    rates = np.zeros(len(knots) - 1)
+    for begin, end, rate in course:
+        rates[(knots[:-1] >= begin) & (knots[1:] <= end)] += rate
+    return knots, np.concatenate([[0.0], np.cumsum(np.diff(knots) / SECOND * rates)])
 
 
 @dataclass(slots=True)
@@ -92,6 +105,9 @@ class Storm:
         self._block: list[Nanoseconds] = []
         self._idle: list[_Write] = []
         self._next = Alarm(env, self._arrive)
+
+    def settle(self, now: Nanoseconds) -> None:
+        """Nothing: what has arrived by now has been looked at as it came."""
 
     def begin(self) -> None:
         """The first one is under way."""

@@ -39,6 +39,7 @@ def problems(scenario: Scenario) -> list[Problem]:
     found += _one_process(scenario)
     found += _one_name(scenario)
     found += _guards(scenario)
+    found += _cohorts(scenario)
     asking = scenario.controllers or scenario.background.nodes or any(
         not isinstance(workload, Storm) for workload in scenario.workloads.values()
     )
@@ -155,6 +156,16 @@ def _guards(scenario: Scenario) -> Iterator[Problem]:
                     yield f"guards.{name}.objects", undeclared(kind, "object", scenario.objects)
         if known != name:
             yield f"guards.{name}.kind", f'"{guard.kind}" is there already (guards.{known}); one guard of a kind'
+
+
+def _cohorts(scenario: Scenario) -> Iterator[Problem]:
+    """What passes only as single requests."""
+    limited = next((name for name, guard in scenario.guards.items() if isinstance(guard, WriteLimiter)), None)
+    alone = len(scenario.etcd.members) == 1 and scenario.etcd.release < (3, 5, 5)
+    for name, workload in scenario.workloads.items():
+        if isinstance(workload, Storm) and workload.as_ == "cohorts" and (limited or alone):
+            who = f"guards.{limited}" if limited else "a single member of this version"
+            yield f"workloads.{name}.as", f'"cohorts" is not allowed: {who} takes single requests; write requests'
 
 
 def _one_name(scenario: Scenario) -> Iterator[Problem]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Discriminator, Tag
+from pydantic import BeforeValidator, Discriminator, Tag, model_validator
 
 from sim.errors import nearest
 from sim.scenario.distribution import Distribution, distribution
@@ -18,7 +18,7 @@ from sim.scenario.refusal import refused, shown
 from sim.scenario.retry import Retry
 from sim.scenario.section import Section, field, required
 from sim.scenario.services import FLEETS, Certificates, Coordination, Telemetry
-from sim.units import MICROSECOND
+from sim.units import MICROSECOND, SECOND
 
 
 class PodChurn(Section):
@@ -73,18 +73,58 @@ class Writers(Section):
     labels: Labels = field("", "Labels of the objects.")
 
 
+class Rollout(Section):
+    """A StatefulSet that is rolled out: each successor loads everything and tells it to all others, one write an entry."""
+
+    pods: PositiveCount = required("Pods of the set.")
+    writes: PositiveCount = required("What each successor writes.")
+    rate: Rate = required("How many of these per second.")
+    every: PositiveDuration = required("From the end of one pod to that of the next: termination, start, readiness.")
+    max_unavailable: PositiveCount = field(1, "Pods that are replaced together.", "kubernetes: apps/v1 StatefulSet")
+    min_ready: Duration = field(0, "minReadySeconds: how much longer a successor is waited for.", "kubernetes: apps/v1 StatefulSet")
+    partition: Count = field(0, "Pods that stay as they are.", "kubernetes: apps/v1 StatefulSet")
+
+
 class Storm(Section):
     """Writes that come at a rate whether they are answered or not: each puts a key that never existed, straight to etcd."""
 
     kind: Literal["storm"] = field("storm", "Writes at a rate that nobody's answer slows down.")
-    rate: Rate = required("How many are offered per second.")
+    rate: Rate | None = field(None, "How many are offered per second.")
     from_: Duration = field(0, "When it begins.", alias="from")
-    for_: PositiveDuration = required("How long it lasts.", alias="for")
+    for_: PositiveDuration | None = field(None, "How long it lasts.", alias="for")
+    rollout: Rollout | None = field(None, "Instead of rate and for: what successors write, pod by pod.")
     via: Literal["etcd"] = field("etcd", "Whom they ask: etcd, as raw clients of it.")
     object: Name = required("What they write.")
+    as_: Literal["requests", "cohorts"] = field(
+        "requests", "How they are simulated: one by one, or as arrays, an event a batch: for millions of them.", alias="as"
+    )
     gaps: Literal["exponential", "even"] = field("exponential", "Gaps between two of them.", "assumed: independent callers")
     rtt: Duration = field(200 * MICROSECOND, "Round trip to etcd.", "assumed: the same zone")
     retry: Retry = field(Retry(), "What the callers do when they are refused or not answered.")
+
+    @model_validator(mode="after")
+    def _one_course(self) -> Storm:
+        if self.rollout is None:
+            for name, value in (("rate", self.rate), ("for", self.for_)):
+                if value is None:
+                    raise refused("missing; write rate and for, or a rollout", at=name)
+        elif self.rate is not None or self.for_ is not None:
+            raise refused("is not allowed beside rate and for", at="rollout")
+        return self
+
+    def course(self) -> list[tuple[int, int, float]]:
+        """(from, until, per second) of what is offered, nanoseconds; pieces may overlap."""
+        if self.rollout is None:
+            assert self.rate is not None
+            assert self.for_ is not None
+            return [(self.from_, self.from_ + self.for_, self.rate)]
+        rollout = self.rollout
+        lasts = round(rollout.writes / rollout.rate * SECOND)
+        begins = [
+            self.from_ + pod // rollout.max_unavailable * (rollout.every + rollout.min_ready)
+            for pod in range(max(0, rollout.pods - rollout.partition))
+        ]
+        return [(begin, begin + lasts, rollout.rate) for begin in begins]
 
 
 class Lookups(Section):
