@@ -72,15 +72,15 @@ def test_cohorts_answer_as_single_requests_do(case: str) -> None:
 
 
 def test_others_share_the_batches() -> None:
-    """Single requests between cohorts: who awaits an answer gets it, and all is counted."""
+    """Single requests between cohorts: who awaits an answer gets it, and all is counted. In a batch they come first."""
     clients = {"clients": {"load": {"clients": 4, "think": {"constant": "3ms"}}}}
     single = run("requests", rate="10000/s", sections=clients, **{"for": "500ms"})
     many = run("cohorts", rate="10000/s", sections=clients, **{"for": "500ms"})
     assert single.writers["load"]["puts"] > 100
-    assert many.writers["load"]["puts"] == pytest.approx(single.writers["load"]["puts"], rel=0.02)
+    assert many.writers["load"]["puts"] == pytest.approx(single.writers["load"]["puts"], rel=0.05)
     assert many.writers["storm"] == pytest.approx(single.writers["storm"], rel=0.02)
     p99 = "etcd.request_seconds.p99"
-    assert many.metrics[p99] == pytest.approx(single.metrics[p99], rel=0.05)
+    assert many.metrics[p99] == pytest.approx(single.metrics[p99], rel=0.1)
 
 
 def test_with_cores_they_agree_within_bounds() -> None:
