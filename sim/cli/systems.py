@@ -32,9 +32,12 @@ _PICTURES_END = ".png"
     "-o", "--out", type=click.Path(path_type=Path), metavar="DIR",
     help="Keep runs, page and pictures in DIR; started again, it goes on where it was.",
 )  # fmt: skip
+@click.option("--checks", is_flag=True, help="Print every check, not only the one that tells the verdict.")
 @json_option
 @click.option("--workers", type=WholeNumber(min=1), metavar="N", help="Processes; default: all cores.")
-def systems(quick: bool, only: Sequence[str], seed: int, out: Path | None, as_json: bool, workers: int | None) -> None:
+def systems(
+    quick: bool, only: Sequence[str], seed: int, out: Path | None, checks: bool, as_json: bool, workers: int | None
+) -> None:
     """Run each of the article's systems without and with its defence, and compare with what the article says.
 
     A verdict is computed from the figures of the runs by the rule that the system declares; --json prints it. The full form takes
@@ -81,7 +84,7 @@ def systems(quick: bool, only: Sequence[str], seed: int, out: Path | None, as_js
         from sim.report.terminal import ResultConsole
         from sim.systems.table import print_table
 
-        print_table(tested, ResultConsole())
+        print_table(tested, ResultConsole(), checks)
     if out is not None:
         remark(f"saved in {out}: systems.md, systems.json, a picture each")
     if failed := [one.system.id for one in tested if one.failed]:

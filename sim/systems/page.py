@@ -9,6 +9,7 @@ from sim.report.human import brief, horizon, human
 from sim.systems.growth import lines as fitted
 from sim.systems.runs import Tested
 from sim.systems.table import summary
+from sim.systems.verdict import telling
 
 _HEAD: Final = ("id", "system", "observable", "without", "with", "compared", "the article", "verdict")
 
@@ -27,7 +28,7 @@ def page(tested: list[Tested], quick: bool, seed: int, pictures: bool) -> str:
 
 
 def _row(one: Tested) -> str:
-    judged = next(judged for judged in one.judged if judged.name in one.system.deciding())
+    judged = telling(one.system, one.judged)
     told = [
         one.system.id, one.system.name, judged.check.shows, *judged.sides,
         judged.said(judged.value), judged.check.says or "-", one.verdict,

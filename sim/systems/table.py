@@ -11,23 +11,23 @@ from rich.text import Text
 
 from sim.report.figure_table import plain_table
 from sim.systems.runs import Tested
-from sim.systems.verdict import Verdict
+from sim.systems.verdict import Verdict, telling
 
 _STYLES: Final[dict[Verdict, str]] = {"reproduced": "green", "refuted": "red", "not comparable": "dim"}
 
 
-def print_table(tested: list[Tested], console: Console) -> None:
-    """A row a check: its system, the figure in both variants, the two compared, the article's words, the verdict."""
+def print_table(tested: list[Tested], console: Console, checks: bool) -> None:
+    """A row a system, with the check that tells its verdict; or a row for every check. Verdicts of checks are in parentheses."""
     table = plain_table()
     table.add_column("id", no_wrap=True)
-    table.add_column("system and pair", overflow="fold", max_width=25)
+    table.add_column("system and pair", overflow="fold", max_width=26)
     table.add_column("observable", overflow="fold", max_width=20)
     for name, width in (("without", 8), ("with", 8), ("compared", 8)):
         table.add_column(name, justify="right", overflow="fold", max_width=width)
     table.add_column("the article", overflow="fold", max_width=16)
     table.add_column("verdict", no_wrap=True)
     for one in tested:
-        _add(table, one)
+        _add(table, one, checks)
     console.print(table)
     console.print()
     console.print(summary(tested))
@@ -37,22 +37,18 @@ def summary(tested: list[Tested]) -> str:
     """How many systems have which verdict."""
     counts = Counter(one.verdict for one in tested)
     parts = [f"{counts[word]} {word}" for word in _STYLES if counts[word]]
-    return f"{len(tested)} systems: {', '.join(parts)}. The rule of each: --json, or systems.md with -o."
+    return f"{len(tested)} systems: {', '.join(parts)}. All checks: --checks; rules: --json, -o DIR."
 
 
-def _add(table: Table, one: Tested) -> None:
-    system, deciding = one.system, one.system.deciding()
-    for at, judged in enumerate(one.judged):
-        name = Text(system.name)
-        name.append(f"\n{system.scenario}: {system.without} / {system.with_}", style="dim")
-        said = Text(judged.verdict, style=_STYLES[judged.verdict])
-        if judged.name not in deciding:
-            said = Text(f"({judged.verdict})", style="dim")
-        check = judged.check
-        table.add_row(
-            system.id if at == 0 else "", name if at == 0 else "", check.shows,
-            *judged.sides,
-            judged.said(judged.value) if check.compare not in ("without", "with") else "", check.says or "-", said,
-        )  # fmt: skip
+def _add(table: Table, one: Tested, checks: bool) -> None:
+    system, told = one.system, telling(one.system, one.judged)
+    name = Text(system.name)
+    name.append(f"\n{system.scenario}: {system.without} / {system.with_}", style="dim")
+    for judged in [told, *(other for other in one.judged if checks and other is not told)]:
+        first = judged is told
+        said = Text(one.verdict, style=_STYLES[one.verdict]) if first else Text(f"({judged.verdict})", style="dim")
+        compared = judged.said(judged.value) if judged.check.compare not in ("without", "with") else ""
+        cells = system.id if first else "", name if first else "", judged.check.shows
+        table.add_row(*cells, *judged.sides, compared, judged.check.says or "-", said)
     if one.failed:
         table.add_row("", Text(f"failed: {one.failed}", style="red"))

@@ -85,6 +85,13 @@ def verdict(system: System, judged: list[Judged]) -> Verdict:
     return "reproduced" if "reproduced" in found else "not comparable"
 
 
+def telling(system: System, judged: list[Judged]) -> Judged:
+    """The deciding check that shows the verdict best: the first that has it."""
+    deciding = [one for one in judged if one.name in system.deciding()]
+    whole = verdict(system, judged)
+    return next((one for one in deciding if one.verdict == whole), deciding[0])
+
+
 def _judged(name: str, check: Check, system: System, sides: Mapping[str, Side], quick: bool) -> Judged:
     without = _figure(check, sides.get(check.without or system.without))
     with_ = _figure(check, sides.get(check.with_ or system.with_))

@@ -17,7 +17,7 @@ def main() -> None:
     head = dict(re.findall(r"^(goos|goarch|cpu): (.*)$", text, re.M))
     threads = re.search(r"^Benchmark\S+-(\d+)\s", text, re.M)
     told = {
-        "what": "Comparisons with a zero value; a map behind a lock or copied at every write. Nanoseconds an operation, medians of 5.",
+        "what": "Comparisons with a zero value; a map behind a lock or copied at each write: ns an operation, medians of 5.",
         "made_by": "tests/reference: go test -bench . -benchtime 200ms -count 5 | python record.py",
         "go": sys.argv[1] if len(sys.argv) > 1 else "unknown",
         **head,
