@@ -33,6 +33,7 @@ from sim.clientgo.leader_election import (
     Request,
     Sleep,
     StartedLeading,
+    Step,
     StoppedLeading,
     Update,
     Verdict,
@@ -45,6 +46,8 @@ from sim.units import SECOND, Nanoseconds
 
 RECORD: Final = "record"
 """The field of a lease that holds its record."""
+CANCELLED: Final = "cancelled"
+"""The cause of an interrupt that asks for an orderly end."""
 OWNER: Final = "owner"
 """The field of a lock for life that holds the name of the leader's pod."""
 _FIRST_WAIT: Final[Nanoseconds] = SECOND
@@ -69,26 +72,36 @@ class Candidacy:
         self._versions: dict[ObjectKey, int] = {}
 
     def run(self) -> Generator[Any, Any, None]:
-        """The process: ends when the candidacy does, or when it is interrupted (the process was killed: nothing is released)."""
+        """The process: ends when the candidacy does, or when it is interrupted: the process was killed, nothing is released.
+
+        Interrupted with CANCELLED it ends in its own time, and gives the lease up where the elector does so.
+        """
         env, elector = self._env, self._elector
-        try:
-            step = elector.start(env._now)
-            while not isinstance(step, Done):
-                if isinstance(step, Request):
-                    answer = yield from self._ask(step)
-                    step = elector.proceed(env._now, answer)
-                    continue
-                if isinstance(step, Sleep):
-                    yield env.timeout(step.until - env._now)
-                elif isinstance(step, StartedLeading):
-                    self._started()
-                elif isinstance(step, StoppedLeading):
-                    self._stopped()
-                elif isinstance(step, RecordEvent):
-                    self._record(step.message)
-                step = elector.proceed(env._now)
-        except Interrupt:
-            return
+        step = elector.start(env._now)
+        while not isinstance(step, Done):
+            try:
+                answer = yield from self._take(step)
+            except Interrupt as interrupt:
+                if interrupt.cause != CANCELLED:
+                    return
+                self._call = self._client.call(self._writer)  # the old one may belong to a request that is still under way
+                step = elector.cancel(env._now)
+            else:
+                step = elector.proceed(env._now, answer)
+
+    def _take(self, step: Step) -> Generator[Any, Any, Answer | None]:
+        """One step of the elector; the answer where it is a request."""
+        if isinstance(step, Request):
+            return (yield from self._ask(step))
+        if isinstance(step, Sleep):
+            yield self._env.timeout(step.until - self._env._now)
+        elif isinstance(step, StartedLeading):
+            self._started()
+        elif isinstance(step, StoppedLeading):
+            self._stopped()
+        elif isinstance(step, RecordEvent):
+            self._record(step.message)
+        return None
 
     def _ask(self, step: Request) -> Generator[Any, Any, Answer]:
         """The answer of all objects of the lock: the last one's, or the first that is no success."""

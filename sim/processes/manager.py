@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 from simpy.events import Event, Process
 
 from sim.clientgo.backoff import ExponentialBackoffManager
+from sim.processes.election import CANCELLED
 from sim.processes.events import Clock
 from sim.units import MINUTE, SECOND, Nanoseconds
 
@@ -130,7 +131,11 @@ class Manager:
             else:
                 candidate: Process = env.process(self._candidacy(self._begin, self._end).run())
                 yield candidate | self._crashed
-                if candidate.is_alive:
+                if candidate.is_alive and self._replaced:
+                    self._end()  # its controllers first, then the lease (engageStopProcedure)
+                    candidate.interrupt(CANCELLED)
+                    yield candidate
+                elif candidate.is_alive:
                     candidate.interrupt()
             self._end()
             replaced, self._replaced = self._replaced, False

@@ -138,3 +138,18 @@ def test_bad_rollouts_are_refused(rollout, said):
 def test_a_figure_of_the_end_cannot_undo_a_rollout():
     with pytest.raises(InputError, match=r'rollback_on: "well" is about etcd.writes_per_batch, which is known at the end only'):
         released(0.0, figure="etcd.writes_per_batch", max=3)
+
+
+@pytest.mark.parametrize(("release", "least", "most"), [(False, 15, 19.4), (True, 0, 5)])
+def test_a_replaced_leader_gives_its_lease_up_where_its_manager_is_told_to(release, least, most):
+    """Else a standby waits until the lease has not changed for 15 s, and looks every 2 to 4.4 s."""
+    watches = {"apps": {"predicate": "generation_changed"}}
+    made = controller(
+        leader_election=True, standby=1, watches=watches, reconcile=WRITES, election={"release_on_cancel": release}
+    )
+    rollout = {"next": {"controller": "x", "at": "30s", "to": {"workers": 2}}}
+    run = simulate("2m", workloads=apps(10, change_every="1s"), controllers=made, rollouts=rollout)
+    assert least <= run.metrics["leader_election.leaderless_seconds"] <= most
+    assert run.metrics["leader_election.changes"] == 1
+    assert run.metrics["controller.restarts"] == 1
+    assert run.metrics["workqueue.depth.max"] <= 20
