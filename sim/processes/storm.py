@@ -33,6 +33,8 @@ def arrivals(course: Course, stream: Stream | None) -> Iterator[NDArray[np.int64
 
     How many are expected by a time is a broken line; arrivals with gaps of 1 on average (or just 1) are mapped through it.
     """
+    if not course:
+        return
     knots, expected = _expected(course)
     last, ordinal = 0.0, 0
     while last < expected[-1]:

@@ -254,6 +254,8 @@ def _idle(scenario: Scenario) -> Iterator[str]:
             if reload.at >= horizon:
                 yield f"guards.{name}.reload.{place}.at: comes after the horizon and never happens"
     for name, workload in scenario.workloads.items():
+        if isinstance(workload, Storm) and not workload.course():
+            yield f"workloads.{name}.rollout.partition: no pod is left to be rolled out"
         if isinstance(workload, Lists | Storm) and workload.from_ >= horizon:
             yield f"workloads.{name}.from: begins after the horizon and never happens"
     written = set(_written(scenario))

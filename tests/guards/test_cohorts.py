@@ -78,7 +78,7 @@ def test_others_share_the_batches() -> None:
     many = run("cohorts", rate="10000/s", sections=clients, **{"for": "500ms"})
     assert single.writers["load"]["puts"] > 100
     assert many.writers["load"]["puts"] == pytest.approx(single.writers["load"]["puts"], rel=0.05)
-    assert many.writers["storm"] == pytest.approx(single.writers["storm"], rel=0.02)
+    assert many.writers["storm"] == pytest.approx(single.writers["storm"], rel=0.1)
     p99 = "etcd.request_seconds.p99"
     assert many.metrics[p99] == pytest.approx(single.metrics[p99], rel=0.1)
 
