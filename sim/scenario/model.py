@@ -162,9 +162,10 @@ def from_dict(data: Mapping[str, Any], folder: Path | None = None) -> Scenario:
         raise InputError(f"extends: {shown(data['extends'])} is not resolved; load the scenario from a file")
     scenario = _validated(data, folder)
     base = to_dict(scenario)
+    bounds = {key: {**value, "variant": None} for key, value in base["objectives"].items()}
     for name, settings in scenario.variants.items():
         try:
-            _validated({**_vary(base, settings), "variants": {}, "objectives": {}}, folder)
+            _validated({**_vary(base, settings), "variants": {}, "objectives": bounds}, folder)
         except InputError as error:
             raise InputError(f"variants.{name}: {error}") from None
     for name in scenario.rollouts:
