@@ -8,9 +8,9 @@ from functools import partial
 from sim.apiserver.objects import Content, ObjectKey, Version
 from sim.assembly.apiservers import ApiServers
 from sim.assembly.cluster import Cluster
-from sim.assembly.controllers import written
 from sim.assembly.fleets import Fleets
 from sim.assembly.ground import Ground, pairs
+from sim.assembly.releases import written
 from sim.journal import Samples
 from sim.processes import clients
 from sim.processes.churn import PodChurn

@@ -32,7 +32,7 @@ from sim.scenario.objects import ObjectKind, common, with_defaults
 from sim.scenario.quantities import Name, PositiveDuration
 from sim.scenario.refusal import problems_of, refusal, shown, undeclared
 from sim.scenario.review import Objective, Provenance, Reference
-from sim.scenario.rollouts import Rollout
+from sim.scenario.rollouts import ControllerRollout
 from sim.scenario.section import Section, field, required
 from sim.scenario.webhooks import Webhook, among
 from sim.scenario.workloads import Workload, name_kinds
@@ -72,7 +72,7 @@ class Scenario(Section):
     informers: dict[Name, Informer] = field({}, "Informers that several controllers of one process share, by name.")
     controllers: dict[Name, Controller] = field({}, "Controllers by name.")
     clients: dict[Name, EtcdClients] = field({}, "Raw etcd clients by name.")
-    rollouts: dict[Name, Rollout] = field({}, "Controllers that are replaced by another release of theirs, in steps, by name.")
+    rollouts: dict[Name, ControllerRollout] = field({}, "Controllers that another release of theirs replaces, in steps.")
     guards: dict[Name, Guard] = field({}, "What refuses requests before they do harm, by name.")
     faults: dict[Name, Fault] = field({}, "What goes wrong, by name.")
     hypotheses: Hypotheses = field(Hypotheses(), "Claims that are not true of the real components, to see what they would change.")

@@ -56,7 +56,7 @@ Steps = Annotated[
 Changes = Annotated[dict[str, Any], WithJsonSchema({"type": "object", "description": "Path below the controller to value."})]
 
 
-class Rollout(Section):
+class ControllerRollout(Section):
     """Processes of a controller end, in steps, and start again as another release. What they had in memory is gone."""
 
     controller: Name = required("The controller, by name. Its processes: count x shards.")

@@ -140,6 +140,15 @@ def test_a_figure_of_the_end_cannot_undo_a_rollout():
         released(0.0, figure="etcd.writes_per_batch", max=3)
 
 
+def test_a_release_may_begin_to_record_events_and_another_may_stop():
+    watches = {"apps": {"predicate": "generation_changed"}}
+    for before, after in (({}, {"events": {}}), ({"events": {}}, {"events": None})):
+        made = controller(watches=watches, reconcile={**WRITES, **before})
+        rollout = {"next": {"controller": "x", "at": "30s", "to": {f"reconcile.{name}": value for name, value in after.items()}}}
+        run = simulate("60s", workloads=apps(10, change_every="1s"), controllers=made, rollouts=rollout)
+        assert run.metrics["events.recorded"] == pytest.approx(40, abs=3)  # ten of a first list, and a change a second for 30 s
+
+
 @pytest.mark.parametrize(("release", "least", "most"), [(False, 15, 19.4), (True, 0, 5)])
 def test_a_replaced_leader_gives_its_lease_up_where_its_manager_is_told_to(release, least, most):
     """Else a standby waits until the lease has not changed for 15 s, and looks every 2 to 4.4 s."""
