@@ -10,7 +10,7 @@ Tables, pictures and files are made by `sim.report`, imported only when one is a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -151,6 +151,15 @@ class Incident:
             raise ValueError(f"details of an incident may not be called {', '.join(sorted(taken))}")
 
 
+@dataclass(frozen=True, slots=True)
+class Replication:
+    """What one of several worlds gave: its seed, its figures and their status."""
+
+    seed: int
+    metrics: dict[str, float | None]
+    status: dict[str, str]
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Run:
     """One variant, simulated once.
@@ -221,8 +230,12 @@ class Runs(Mapping[str, Run]):
         wall_seconds: float = 0.0,
         version: str | None = None,
         name: str | None = None,
+        replications: Mapping[str, Sequence[Replication]] | None = None,
     ):
-        """version: the etcdsim that made them, by default the installed one; name: by default the scenario's."""
+        """version: the etcdsim that made them, by default the installed one; name: by default the scenario's.
+
+        replications: for each variant what all its worlds gave, the one of `runs` first; None where there is one world only.
+        """
         if not runs:
             raise ValueError("no variant was run")
         self.scenario = scenario
@@ -231,6 +244,7 @@ class Runs(Mapping[str, Run]):
         self.wall_seconds = wall_seconds
         self.version = version if version is not None else installed_version()
         self._runs = dict(runs)
+        self.replications = {variant: tuple(found) for variant, found in (replications or {}).items()}
 
     def __getitem__(self, variant: str) -> Run:
         return self._runs[variant]

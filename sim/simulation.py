@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import connection
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sim.assembly import build
 from sim.errors import InputError, nearest
 from sim.metrics.recorder import Recorder
-from sim.result import Run, Runs
+from sim.result import Replication, Run, Runs
 from sim.scenario import Scenario
 from sim.summary import summarise
 from sim.units import Nanoseconds
@@ -26,13 +26,14 @@ _PROGRESS_EVERY: Final = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a variant is: simulated time and horizon in nanoseconds, writes applied so far."""
+    """How far a variant is in one world: simulated time and horizon in nanoseconds, writes applied so far."""
 
     variant: str
     simulated: Nanoseconds
     horizon: Nanoseconds
     writes: int
     wall_seconds: float
+    seed: int = 1
 
 
 Report = Callable[[Progress], None]
@@ -55,7 +56,7 @@ def run_variant(
             wall = time.perf_counter()
             if wall - told[0] >= _PROGRESS_EVERY:
                 told[0] = wall
-                progress(Progress(variant, now, until, writes, wall - began))
+                progress(Progress(variant, now, until, writes, wall - began, seed))
 
     world.env.process(recorder.watch(report))
     thresholds = gc.get_threshold()
@@ -73,51 +74,75 @@ def run_variant(
 
 def run(
     scenario: Scenario, *, seed: int = 1, variants: list[str] | None = None, horizon: Nanoseconds | None = None,
-    workers: int | None = None, progress: Report | None = None,
+    workers: int | None = None, progress: Report | None = None, replications: int = 1,
 ) -> Runs:  # fmt: skip
     """Simulate the variants of a scenario (all of them where None) and return their runs, by name.
 
-    The result is the same for any number of `workers` (processes; all cores where None). Raises InputError for an unknown variant.
+    replications: so many worlds, of seeds `seed`, `seed` + 1 ...; the runs are those of the first one, the figures of all of them
+    stand in `Runs.replications` and give intervals. The result is the same for any number of `workers` (processes; all cores where
+    None). Raises InputError for an unknown variant or no replication.
     """
     known = scenario.variant_names()
     names = known if variants is None else variants
     for name in names:
         if name not in known:
             raise InputError(f'"{name}" is not a variant{nearest(name, known) or "; one of " + ", ".join(known)}')
-    count = min(len(names), workers or os.cpu_count() or 1)
+    if replications < 1:
+        raise InputError(f'replications: "{replications}" is not allowed; a whole number from 1')
+    jobs = [Job(name, seed + further) for further in range(replications) for name in names]
+    count = min(len(jobs), workers or os.cpu_count() or 1)
     began = time.perf_counter()
     if count <= 1:
-        runs = {name: run_variant(scenario, name, seed=seed, horizon=horizon, progress=progress) for name in names}
+        found = {job: _kept(run_variant(scenario, job.variant, seed=job.seed, horizon=horizon, progress=progress), job, seed)
+                 for job in jobs}  # fmt: skip
     else:
-        runs = _side_by_side(scenario, names, seed, horizon, count, progress)
-    return Runs(scenario, seed, runs, wall_seconds=time.perf_counter() - began)
+        found = _side_by_side(scenario, jobs, seed, horizon, count, progress)
+    runs = {name: run for name in names if isinstance(run := found[Job(name, seed)], Run)}
+    told = {name: [_replication(found[job]) for job in jobs if job.variant == name] for name in names} if replications > 1 else None
+    return Runs(scenario, seed, runs, wall_seconds=time.perf_counter() - began, replications=told)
+
+
+class Job(NamedTuple):
+    """A variant in one world."""
+
+    variant: str
+    seed: int
+
+
+def _kept(run: Run, job: Job, first: int) -> Run | Replication:
+    """What is kept of a run: all of the first world, the figures of the others."""
+    return run if job.seed == first else _replication(run)
+
+
+def _replication(found: Run | Replication) -> Replication:
+    return found if isinstance(found, Replication) else Replication(found.seed, found.metrics, found.status)
 
 
 def _side_by_side(
-    scenario: Scenario, names: list[str], seed: int, horizon: Nanoseconds | None, workers: int, progress: Report | None
-) -> dict[str, Run]:
-    """One process a variant, `workers` of them at a time; all are gone when this returns or raises."""
+    scenario: Scenario, jobs: list[Job], first: int, horizon: Nanoseconds | None, workers: int, progress: Report | None
+) -> dict[Job, Run | Replication]:
+    """One process a job, `workers` of them at a time; all are gone when this returns or raises."""
     context: Any = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    waiting = list(reversed(names))
-    running: dict[Any, tuple[str, Any]] = {}
-    runs: dict[str, Run] = {}
+    waiting = list(reversed(jobs))
+    running: dict[Any, tuple[Job, Any]] = {}
+    found: dict[Job, Run | Replication] = {}
     try:
         while waiting or running:
             while waiting and len(running) < workers:
-                name = waiting.pop()
+                job = waiting.pop()
                 ours, theirs = context.Pipe(duplex=False)
-                child = context.Process(target=_simulate, args=(theirs, scenario, name, seed, horizon, progress is not None))
+                child = context.Process(target=_simulate, args=(theirs, scenario, job, first, horizon, progress is not None))
                 child.start()
                 theirs.close()
-                running[ours] = name, child
+                running[ours] = job, child
             ready: Any
             for ready in connection.wait(list(running)):
-                name, child = running[ready]
+                job, child = running[ready]
                 try:
                     told = ready.recv()
                 except EOFError:
                     child.join()
-                    reason = f"{name}: its process was ended from outside (exit code {child.exitcode}): out of memory?"
+                    reason = f"{job.variant}: its process was ended from outside (exit code {child.exitcode}): out of memory?"
                     raise InputError(reason) from None
                 if isinstance(told, Progress):
                     if progress is not None:
@@ -127,22 +152,23 @@ def _side_by_side(
                 del running[ready]
                 if isinstance(told, BaseException):
                     raise told
-                runs[name] = told
+                found[job] = told
     finally:
         for _, child in running.values():
             child.kill()
         for _, child in running.values():
             child.join()
-    return {name: runs[name] for name in names}
+    return found
 
 
 def _simulate(
-    parent: connection.Connection, scenario: Scenario, name: str, seed: int, horizon: Nanoseconds | None, reports: bool
+    parent: connection.Connection, scenario: Scenario, job: Job, first: int, horizon: Nanoseconds | None, reports: bool
 ) -> None:
-    """In the child: simulate a variant, and send how far it is, then its run or what went wrong."""
+    """In the child: simulate a variant, and send how far it is, then what is kept of its run or what went wrong."""
     begin_worker()
     try:
-        parent.send(run_variant(scenario, name, seed=seed, horizon=horizon, progress=parent.send if reports else None))
+        run = run_variant(scenario, job.variant, seed=job.seed, horizon=horizon, progress=parent.send if reports else None)
+        parent.send(_kept(run, job, first))
     except BrokenPipeError:
         pass  # the parent is gone
     except Exception as error:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from sim.assembly import World
 from sim.metrics.histogram import Histogram
-from sim.metrics.recorder import WAL_COUNTED_ONCE, Recorder
+from sim.metrics.recorder import STEPS, WAL_COUNTED_ONCE, Recorder
+from sim.metrics.steady import WARM_UP, settled_after
 from sim.processes.reconcilers import WriteTally
 from sim.processes.running import RunningController
 from sim.result import Distribution, Run, upper_seconds
@@ -52,6 +53,10 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
         for name, histogram in recorder.histograms.items()
         if histogram.windows
     }
+    warm_up = settled_after(series.iloc[:STEPS], recorder.windows) if recorder.steady else None
+    left_out = warm_up or 0
+    if left_out:
+        distributions = {name: Distribution.empty().merge(*of[left_out:]) for name, of in windows.items()}
     counts = recorder.by_writer
     created = sum(c.created for c in counts)
     clients = [client for of_one in world.clients.values() for client in of_one]
@@ -59,7 +64,7 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
         led.advance(horizon)
     metrics: dict[str, float | None] = {
         "etcd.keys_created": created,
-        "etcd.keys_created_per_hour": created * HOUR / horizon,
+        "etcd.keys_created_per_hour": _per_hour(created, series, left_out / recorder.windows, horizon),
         "etcd.keys_live": recorder.keys_live,
         "etcd.puts": recorder.puts,
         "etcd.deletes": sum(c.deleted for c in counts),
@@ -129,6 +134,9 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
     status: dict[str, str] = {}
     metrics["controller.recovery_seconds"], status["controller.recovery_seconds"] = _recovery(recorder)
     metrics["etcd.seconds_to_quota"], status["etcd.seconds_to_quota"] = _seconds_to_quota(recorder, series)
+    if recorder.steady:
+        metrics[WARM_UP] = None if warm_up is None else seconds(horizon) * left_out / recorder.windows
+        status[WARM_UP] = "never" if warm_up is None else "reached"
     for name, found in distributions.items():
         metrics.update(found.figures(name))
     for name, follower in world.followers.items():
@@ -290,6 +298,14 @@ def _alerts(recorder: Recorder) -> dict[str, float | None]:
         found[f"alerts.{rule.name}.first_seconds"] = rule.fired[0] if rule.fired else None
         found[f"alerts.{rule.name}.lead_seconds"] = rule.lead_seconds
     return found
+
+
+def _per_hour(created: int, series: pd.DataFrame, warm_up: float, horizon: int) -> float:
+    """Keys created an hour, without those of the warm-up, a share of the horizon."""
+    if not warm_up:
+        return created * HOUR / horizon
+    before = float(series["etcd.keys_created"].iloc[round(warm_up * STEPS) - 1])
+    return (created - before) * HOUR / (horizon * (1 - warm_up))
 
 
 def _seconds_to_quota(recorder: Recorder, series: pd.DataFrame) -> tuple[float | None, str]:

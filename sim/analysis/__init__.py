@@ -1,7 +1,7 @@
 """Analysis: from what runs left to figures with intervals. Pure functions; where no honest interval exists, the reason.
 
     outcome        Interval | Refused: what every function answers
-    warmup         how much of a steady run's beginning to leave out       stopping   when a study has run enough
+    stopping       when a study has run enough         (sim.metrics.warmup: how much of a steady run's beginning to leave out)
     batches        what correlation leaves of a run's samples              steady     mean and quantiles of ONE steady run
     replications   across independent runs; pairs on common random numbers rare       stalls, maxima, bounds that are passed
     objectives     pass, fail or undecided             deciding       replications until it is decided
@@ -27,7 +27,7 @@ from sim.analysis.rare import Stalls, episodes, passes, probability, rate, stall
 from sim.analysis.replications import mean_of_replications, next_replication, paired, quantile_of_replications
 from sim.analysis.steady import mean_of_run, mean_of_windows, quantile_by_sectioning, quantile_of_run, quantile_of_windows
 from sim.analysis.stopping import Look, StopRule
-from sim.analysis.warmup import WarmUp, mser5
+from sim.metrics.warmup import WarmUp, mser5
 from sim.result import Distribution
 
 Kind: TypeAlias = Literal[

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -112,7 +112,15 @@ def interval_of(figure: str, values: Values, level: float = LEVEL) -> Interval |
         return Refused(f"{unknown} of {len(found)} runs cannot tell: too short, or nothing of the kind happened", None, len(found))
     if figure.endswith(_ONE_DRAW) or not np.isfinite(found).all() or len(set(found.tolist())) == 1:
         return quantile_of_replications(found, 0.5, level)
-    return mean_of_replications(found, level)
+    return mean_of_figure(found, level)
+
+
+def mean_of_figure(values: Values, level: float = LEVEL) -> Interval | Refused:
+    """`mean_of_replications` of a figure, of which none is negative: so its interval does not begin below zero either."""
+    found = mean_of_replications(values, level)
+    if isinstance(found, Interval) and found.low < 0 <= min(values):
+        return replace(found, low=0.0)
+    return found
 
 
 def judge(goal: Goal, values: Values, variant: str = "default", level: float = LEVEL) -> Judgement:

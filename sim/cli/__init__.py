@@ -16,6 +16,7 @@ from sim.cli.compare import compare
 from sim.cli.conform import conform
 from sim.cli.diagnose import diagnose
 from sim.cli.frontier import frontier
+from sim.cli.gate import gate
 from sim.cli.growth import growth
 from sim.cli.interrupt import Interrupted, end_children, terminated_like_interrupted
 from sim.cli.metrics import metrics
@@ -36,6 +37,12 @@ BROKEN_PIPE = 141
 """As a shell reports a program that ends by SIGINT or SIGPIPE."""
 
 
+_COMMANDS = [
+    run, systems, sweep, results, gate, compare, diagnose, scenarios, show, check, schema, metrics, probe_disk, calibrate, validate,
+    conform, frontier, recommend, sensitivity, growth,
+]  # fmt: skip
+
+
 def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted:
         from importlib.metadata import PackageNotFoundError, version
@@ -48,13 +55,10 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
 
 
 @click.group(
-    commands=[
-        run, systems, sweep, results, compare, diagnose, scenarios, show, check, schema, metrics, probe_disk, calibrate, validate,
-        conform, frontier, recommend, sensitivity, growth,
-    ],
+    commands=_COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     invoke_without_command=True,
-)  # fmt: skip
+)
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="The version.")
 @click.pass_context
 def etcdsim(context: click.Context) -> None:
@@ -64,7 +68,7 @@ def etcdsim(context: click.Context) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0, 1 (a difference was found, a sweep's points failed), 2, 130 or 141."""
+    """Run one command and return its exit code: 0, 1 (a difference, a failed point or objective), 2, 3 (undecided), 130, 141."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         with terminated_like_interrupted(), etcdsim.make_context("etcdsim", given) as context:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 
 def print_json(value: Mapping[str, Any]) -> None:
@@ -30,3 +34,18 @@ set_option = click.option(
     "--set", "assignments", multiple=True, metavar="PATH=VALUE",
     help="Change a field, such as etcd.quota=8GiB; wins over variants; may be repeated.",
 )  # fmt: skip
+scheduler_option = click.option(
+    "--scheduler", metavar="ADDRESS", help="Run on the Dask cluster of this scheduler, such as tcp://host:8786.",
+)  # fmt: skip
+
+
+@contextmanager
+def executor_at(scheduler: str | None) -> Iterator[Executor | None]:
+    """Where runs go: the cluster of a scheduler, or None for processes of this machine. Raises InputError."""
+    if scheduler is None:
+        yield None
+        return
+    from sim.sweeps.cluster import cluster
+
+    with cluster(scheduler) as executor:
+        yield executor

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 class Watch:
     """Shows how far each variant is while it is open, and knows it when the run is interrupted."""
 
-    def __init__(self, variants: Sequence[str]):
+    def __init__(self, variants: Sequence[str], replications: int = 1):
         self._reached: dict[str, Progress] = {}
+        self._shares: dict[str, dict[int, float]] = {}
+        self._replications = replications
         self._variants = variants
         self._bars: Bars | None = None
         self._tasks: dict[str, TaskID] = {}
@@ -41,16 +43,19 @@ class Watch:
     def show(self, progress: Progress) -> None:
         """Called by the simulation now and then, for one variant at a time."""
         self._reached[progress.variant] = progress
+        share = progress.simulated / progress.horizon
+        self._shares.setdefault(progress.variant, {})[progress.seed] = share
         if self._bars is None or progress.variant not in self._tasks:
             return
         from sim.report.human import clock, horizon, human
 
-        share = progress.simulated / progress.horizon
         wall = progress.wall_seconds
+        shares = self._shares[progress.variant]
+        world = f", world {len(shares)} of {self._replications}" if self._replications > 1 else ""
         self._bars.update(
             self._tasks[progress.variant],
-            completed=share,
-            at=f"{clock(progress.simulated / SECOND)} of {horizon(progress.horizon / SECOND)}",
+            completed=(len(shares) - 1 + share) / self._replications,
+            at=f"{clock(progress.simulated / SECOND)} of {horizon(progress.horizon / SECOND)}{world}",
             rate=f"{human(progress.writes / wall, '')} writes/s" if wall > 0 else "",
             left=f"{horizon(math.ceil(wall / share - wall))} left" if 0 < share < 1 else "",
         )

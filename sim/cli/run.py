@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 @set_option
 @click.option("--variant", "variants", multiple=True, metavar="NAME", help="Only this variant; may be repeated.")
 @click.option("--seed", type=WholeNumber(min=0), default=1, show_default=True, help="The world that all variants meet.")
+@click.option(
+    "--replications", type=WholeNumber(min=1), default=1, show_default=True, metavar="N",
+    help="Worlds, of seeds from --seed on: several give intervals.",
+)  # fmt: skip
 @click.option("--horizon", metavar="DURATION", help="How much time is simulated, such as 1h; as --set horizon=1h.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), metavar="DIR", help="Also save the result in a new directory.")
 @json_option
@@ -30,6 +34,7 @@ def run(
     assignments: Sequence[str],
     variants: Sequence[str],
     seed: int,
+    replications: int,
     horizon: str | None,
     out: Path | None,
     as_json: bool,
@@ -37,7 +42,8 @@ def run(
 ) -> None:
     """Simulate SCENARIO, a name from `etcdsim scenarios` or a YAML file, and print what it does to etcd.
 
-    Variants run side by side and meet the same world. The result is the same for the same scenario, seed and version.
+    Variants run side by side and meet the same world. The result is the same for the same scenario, seed and version. With
+    --replications the figures are those of the first world, and intervals those over all of them.
     """
     chosen = prepare(scenario, assignments, horizon)
     names = _choose(chosen, variants)
@@ -49,9 +55,11 @@ def run(
     from sim.cli.progress import Watch
     from sim.simulation import run as simulate
 
-    with Watch(names or chosen.variant_names()) as watch:
+    with Watch(names or chosen.variant_names(), replications) as watch:
         try:
-            runs = simulate(chosen, seed=seed, variants=names, workers=workers, progress=watch.show)
+            runs = simulate(
+                chosen, seed=seed, variants=names, workers=workers, progress=watch.show, replications=replications
+            )  # fmt: skip
         except KeyboardInterrupt:
             raise Interrupted(f"interrupted {watch.where()}; nothing was kept") from None
     if out is not None:

@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sim.cli.interrupt import Interrupted
-from sim.cli.output import WholeNumber, json_option, print_json, remark, set_option
+from sim.cli.output import WholeNumber, executor_at, json_option, print_json, remark, scheduler_option, set_option
 from sim.errors import InputError
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from rich.progress import Progress as Bars
 
     from sim.sweeps.estimate import Estimate
     from sim.sweeps.plan import Plan
+    from sim.sweeps.rows import Results
     from sim.sweeps.runner import Tally
     from sim.sweeps.study import Study
 
@@ -39,18 +42,23 @@ _LINE_EVERY_SECONDS = 10
 @click.option("--design", metavar="NAME", help="grid (default), lhs, sobol, or points: first values together, and so on.")
 @click.option("--samples", type=int, metavar="N", help="How many points lhs and sobol take.")
 @click.option("--replications", type=int, metavar="N", help="Runs of each point and variant; default: 5.")
+@click.option(
+    "--until-half-width", "until", multiple=True, metavar="[FIGURE=]SHARE",
+    help="Replications until the interval is as narrow, such as 5%, at each point; --replications is then the most (200).",
+)  # fmt: skip
 @click.option("--seed", type=int, metavar="N", help="Of the first replication, and of the samples; default: 1.")
 @click.option("--independent", is_flag=True, help="Other random numbers at each point; by default all meet the same worlds.")
 @click.option("--series", type=int, metavar="N", help="Points kept of each run's time series; 0 for none; default: 200.")
 @click.option("--figure", "figures", multiple=True, metavar="NAME", help="A column of the table; may be repeated.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), metavar="DIR", help="The store, old or new; default: NAME.sweep.")
 @click.option("--workers", type=WholeNumber(min=1), metavar="N", help="Processes; default: all cores.")
+@scheduler_option
 @click.option("--dry-run", is_flag=True, help="Only say how many runs there are to do, and about how long they take.")
 @json_option
 def sweep(
     given: str, vary: Sequence[str], assignments: Sequence[str], horizon: str | None, variants: Sequence[str], design: str | None,
-    samples: int | None, replications: int | None, seed: int | None, independent: bool, series: int | None, figures: Sequence[str],
-    out: Path | None, workers: int | None, dry_run: bool, as_json: bool,
+    samples: int | None, replications: int | None, until: Sequence[str], seed: int | None, independent: bool, series: int | None,
+    figures: Sequence[str], out: Path | None, workers: int | None, scheduler: str | None, dry_run: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Simulate a scenario at every point of a study, and print a table with a row for each point and variant.
 
@@ -63,6 +71,7 @@ def sweep(
     options = {
         "design": design, "samples": samples, "replications": replications, "seed": seed, "series": series,
         "common": False if independent else None, "variants": tuple(variants) or None, "figures": tuple(figures) or None,
+        "until": list(until) or None,
     }  # fmt: skip
     plan = Plan(_study(given, vary, _values(assignments, horizon), options))
     directory = out if out is not None else Path(f"{plan.study.name.replace('/', '-')}.sweep")
@@ -73,7 +82,9 @@ def sweep(
     if dry_run:
         _foretell(plan, directory, count, as_json)
         return
-    if _run(plan, directory, count, list(figures) or None, as_json):
+    with executor_at(scheduler) as executor:
+        failed = _run(plan, directory, executor, count, list(figures) or None, as_json)
+    if failed:
         click.get_current_context().exit(1)
 
 
@@ -96,6 +107,9 @@ def _study(given: str, vary: Sequence[str], values: dict[str, Any], options: dic
     if studies.is_study(given):
         base = studies.load(given)
         scenario = base.scenario.with_(values) if values else base.scenario
+        if "until" in kept:
+            kept["until"] = studies.until(kept["until"], kept.get("figures", ()))
+            kept.setdefault("replications", studies.MOST_UNTIL)
         knobs = {**base.knobs, **{path: read(text, path) for path, text in over.items()}}
         made = base.changed(scenario=scenario, knobs=knobs, **kept)
     else:
@@ -114,7 +128,9 @@ def _knob(text: str) -> tuple[str, str]:
     return path.strip(), values
 
 
-def _run(plan: Plan, directory: Path, workers: int, figures: Sequence[str] | None, as_json: bool) -> bool:
+def _run(
+    plan: Plan, directory: Path, executor: Executor | None, workers: int, figures: Sequence[str] | None, as_json: bool
+) -> bool:
     """Run what is missing and print all; whether something failed."""
     from sim.cli.results import print_results
     from sim.sweeps.api import execute
@@ -123,16 +139,30 @@ def _run(plan: Plan, directory: Path, workers: int, figures: Sequence[str] | Non
 
     try:
         with Store(directory, create=True) as store:
-            with _Watch() as watch:
+            with Watch() as watch:
                 try:
-                    tally = execute(plan, store, workers=workers, progress=watch.show)
+                    tally = execute(plan, store, executor, None if executor is not None else workers, watch.show)
                 except KeyboardInterrupt:
                     raise Interrupted(f"interrupted {watch.where()}; start again to go on, in {directory}") from None
-            print_results(Results(store, plan.id), figures, as_json)
+            found = Results(store, plan.id)
+            print_results(found, figures, as_json)
+            _say_until(plan, found)
     except StoreFull as problem:
         raise InputError(str(problem)) from None
     _sum_up(plan, tally, directory)
-    return bool(tally.failed or plan.problems or tally.unsaved)
+    return bool(tally.failed or plan.problems or tally.unsaved or tally.gone)
+
+
+def _say_until(plan: Plan, found: Results) -> None:
+    """Where the rule of --until-half-width was met, and where it was given up."""
+    from sim.sweeps.until import reached
+
+    told = reached(plan.study, found) if plan.study.until else []
+    if told:
+        met = sum(one.reached for one in told)
+        remark(f"until the half width is met: {met} of {len(told)} intervals are narrow enough")
+    for one in [one for one in told if not one.reached][:5]:
+        remark(f"point {one.point}, {one.variant}, {one.figure}: {one.why}")
 
 
 def _sum_up(plan: Plan, tally: Tally, directory: Path) -> None:
@@ -143,6 +173,8 @@ def _sum_up(plan: Plan, tally: Tally, directory: Path) -> None:
     remark(f"{', '.join(parts)}; in {directory}")
     for reason in list(dict.fromkeys(tally.failed.values()))[:3]:
         remark(f"failed: {reason}")
+    if tally.gone:
+        remark(f"where the runs went takes no more ({tally.gone}): {tally.left} runs were not simulated; start again to go on")
     if tally.unsaved:
         remark(f"{tally.full}: {tally.unsaved} runs were simulated but not stored; make room and start again")
     elif tally.full:
@@ -160,7 +192,9 @@ def _foretell(plan: Plan, directory: Path, workers: int, as_json: bool) -> None:
 
     names = plan.study.variant_names()
     points = len(plan.points) - len(plan.problems)
-    click.echo(f"{points} points x {len(names)} variants x {plan.study.replications} replications: {found.runs} runs")
+    until = f"at least {found.runs // (points * len(names))}, at most " if plan.study.until else ""
+    click.echo(f"{points} points x {len(names)} variants x {until}{plan.study.replications} replications: {found.runs} runs"
+               + (" for a first look" if until else ""))  # fmt: skip
     click.echo(f"{found.present} already there, {found.missing} to do")
     if found.missing:
         each, took = human(found.run_seconds, "seconds"), human(found.seconds, "seconds")
@@ -183,7 +217,7 @@ def _foretold(plan: Plan, found: Estimate) -> dict[str, Any]:
     }
 
 
-class _Watch:
+class Watch:
     """Progress on stderr: a bar on a terminal, a line now and then elsewhere."""
 
     def __init__(self) -> None:
@@ -191,7 +225,7 @@ class _Watch:
         self._told = time.monotonic()
         self._last: Tally | None = None
 
-    def __enter__(self) -> _Watch:
+    def __enter__(self) -> Watch:
         if sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, TextColumn

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 Kind = Literal["counter", "gauge", "distribution"]
-Group = Literal["keys", "WAL", "apply", "disk", "compaction", "database", "API", "controller", "guard"]
+Group = Literal["keys", "WAL", "apply", "disk", "compaction", "database", "API", "controller", "guard", "run"]
 
 SUFFIXES: Final[dict[Kind, tuple[str, ...]]] = {
     "distribution": ("p50", "p90", "p99", "p999", "max", "mean", "count"),
@@ -215,6 +215,9 @@ _FIGURES: Final[dict[Group, tuple[Figure, ...]]] = {
         _gauge("guard.invalid_share", "share", "Of the reads that a breaker remembers: those that found nothing."),
         _counter("guard.fsync_cuts", "cuts", "How often the rate began to be cut because of slow fsyncs."),
     ),
+    "run": (
+        _gauge("run.warm_up_seconds", "seconds", "Time left out at the beginning of a run with analysis: steady."),
+    ),
 }  # fmt: skip
 
 _OF_A_WRITER: Final[dict[Group, tuple[Figure, ...]]] = {
@@ -393,6 +396,15 @@ def base(name: str) -> str:
     """The name without its suffix: `etcd.apply_seconds` of `etcd.apply_seconds.p99`."""
     head, _, last = name.rpartition(".")
     return head if head in _BY_NAME and last in SUFFIXES[_BY_NAME[head].kind] else name
+
+
+def count_of(name: str) -> str | None:
+    """The figure that counts the samples behind a quantile, mean or maximum; None for what is no distribution's."""
+    known = describe(name)
+    head, _, suffix = name.rpartition(".")
+    if known is None or known.kind != "distribution" or suffix not in SUFFIXES["distribution"] or suffix == "count":
+        return None
+    return f"{head}.count"
 
 
 def order(name: str) -> tuple[int, int, str]:

@@ -24,8 +24,11 @@ from sim.metrics.scraper import Scraper
 from sim.result import Incident
 from sim.units import SECOND, Nanoseconds
 
+STEPS: Final = 1920
+"""Observations of a run."""
 WINDOWS: Final = 24
-STEPS_PER_WINDOW: Final = 80
+STEADY_WINDOWS: Final = 48
+"""Of a steady run: its warm-up is left out by whole windows."""
 WAL_COUNTED_ONCE: Final = (3, 6, 0)
 """Before this version etcd counts each byte of the WAL twice, when it is buffered and when it is flushed (wal/encoder.go)."""
 _TAIL_QUANTILE: Final = 0.9
@@ -64,13 +67,15 @@ class Recorder:
         self.revision = mvcc.revision
         self._keys, self._retained, self._removed = mvcc.keys_live, mvcc.retained, 0
         self._revoked = -1  # when the last revoke that was counted was done
-        self.histograms = {name: Histogram(windowed=name.startswith("etcd.")) for name in _DISTRIBUTIONS}
+        self.steady = world.scenario.analysis == "steady"
+        self.windows = STEADY_WINDOWS if self.steady else WINDOWS
+        self.histograms = {name: Histogram(self.steady or name.startswith("etcd.")) for name in _DISTRIBUTIONS}
         for name in world.followers:
-            self.histograms[f"members.{name}.wal_fsync_seconds"] = Histogram()
+            self.histograms[f"members.{name}.wal_fsync_seconds"] = Histogram(self.steady)
         self.histograms[f"members.{world.member}.wal_fsync_seconds"] = self.histograms["etcd.wal_fsync_seconds"]
         for name in world.scenario.controllers:
             for figure in ("queue_seconds", "work_seconds"):
-                own = Histogram() if len(world.scenario.controllers) > 1 else self.histograms[f"workqueue.{figure}"]
+                own = Histogram(self.steady) if len(world.scenario.controllers) > 1 else self.histograms[f"workqueue.{figure}"]
                 self.histograms[f"controllers.{name}.{figure}"] = own
 
         alerts = world.scenario.alerts
@@ -96,13 +101,13 @@ class Recorder:
     @property
     def step(self) -> Nanoseconds:
         """Time between two observations."""
-        return max(1, self.horizon // (WINDOWS * STEPS_PER_WINDOW))
+        return max(1, self.horizon // STEPS)
 
     def watch(self, progress: Any = None) -> Generator[Any, Any, None]:
         """The observing process: one row a step; the last one is the caller's, at the horizon."""
-        env, ordinal = self.world.env, 0
+        env, ordinal, steps_of_a_window = self.world.env, 0, STEPS // self.windows
         while True:
-            if ordinal % STEPS_PER_WINDOW == 0 and ordinal < WINDOWS * STEPS_PER_WINDOW:
+            if ordinal % steps_of_a_window == 0 and ordinal < STEPS:
                 for histogram in {id(histogram): histogram for histogram in self.histograms.values()}.values():
                     histogram.new_window()
             yield env.timeout(self.step)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from sim.errors import InputError, nearest
 from sim.metrics.catalogue import base, catalogue, describe
 from sim.report.human import quantity
 
 if TYPE_CHECKING:
-    from sim.result import Run, Runs
     from sim.scenario import Scenario
 
 RATIO: Final = "ratio"
@@ -30,21 +29,6 @@ class Parameter:
     def names(self, figure: str) -> bool:
         """Whether what is said of the parameter names the figure."""
         return re.search(rf"(?<![\w.]){re.escape(figure)}(?!\w|\.\w)", self.why) is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """An objective held against one variant; margin: how often the value fits into the limit, or the limit into it."""
-
-    name: str
-    variant: str
-    figure: str
-    value: float | None
-    status: str | None
-    bound: Literal["min", "max"]
-    limit: float
-    passed: bool | None
-    margin: float | None
 
 
 def references(scenario: Scenario) -> dict[str, dict[str, float]]:
@@ -82,36 +66,6 @@ def check(scenario: Scenario) -> None:
     references(scenario)
     for name, entry in _mapping(getattr(scenario, "objectives", None)).items():
         _unit(str(_mapping(entry)["figure"]), f"objectives.{name}.figure")
-
-
-def verdicts(runs: Runs) -> Iterator[Verdict]:
-    """Each objective against each variant that it is about. Raises InputError for an unknown figure or variant."""
-    for name, entry in _mapping(getattr(runs.scenario, "objectives", None)).items():
-        said = _mapping(entry)
-        figure = str(said["figure"])
-        unit = _unit(figure, f"objectives.{name}.figure")
-        variant = said.get("variant")
-        for run in runs.values():
-            if variant is not None and run.variant != variant:
-                continue
-            if said.get("min") is not None:
-                yield _verdict(name, run, figure, "min", quantity(said["min"], unit))
-            if said.get("max") is not None:
-                yield _verdict(name, run, figure, "max", quantity(said["max"], unit))
-
-
-def _verdict(name: str, run: Run, figure: str, bound: Literal["min", "max"], limit: float) -> Verdict:
-    value, status = run.metrics.get(figure), run.status.get(figure)
-    passed: bool | None
-    margin = None
-    if value is None:
-        # What never happens is later than any limit; what is unknown decides nothing.
-        passed = bound == "min" if status == "never" else None
-    else:
-        passed = value >= limit if bound == "min" else value <= limit
-        over, under = (value, limit) if bound == "min" else (limit, value)
-        margin = over / under if under else None
-    return Verdict(name, run.variant, figure, value, status, bound, limit, passed, margin)
 
 
 def _unit(figure: str, where: str) -> str:

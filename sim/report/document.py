@@ -17,6 +17,9 @@ SIGNIFICANT: Final = 9
 
 def document(runs: Runs) -> dict[str, Any]:
     """See `Runs.to_json`."""
+    from sim.report.intervals import judgements
+    from sim.report.objectives import objective_object
+
     return {
         "schema_version": SCHEMA_VERSION,
         "scenario": runs.name,
@@ -25,7 +28,9 @@ def document(runs: Runs) -> dict[str, Any]:
         "mode": MODE,
         "horizon_seconds": number(runs.horizon_seconds),
         "wall_seconds": number(runs.wall_seconds),
-        "variants": {variant: _variant(run) for variant, run in runs.items()},
+        "variants": {variant: _variant(runs, run) for variant, run in runs.items()},
+        "replications": max(map(len, runs.replications.values()), default=1),
+        "objectives": [objective_object(one) for one in judgements(runs)],
     }
 
 
@@ -51,11 +56,13 @@ def text(value: Mapping[str, Any]) -> str:
     return json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def _variant(run: Run) -> dict[str, Any]:
+def _variant(runs: Runs, run: Run) -> dict[str, Any]:
+    from sim.report.intervals import interval_object, intervals
+
     return {
         "metrics": {name: number(value) for name, value in sorted(run.metrics.items())},
         "status": dict(sorted(run.status.items())),
-        "intervals": {},
+        "intervals": {name: interval_object(one) for name, one in intervals(runs, run.variant, sorted(run.metrics)).items()},
         "writers": {
             writer: {name: number(value) for name, value in sorted(values.items())}
             for writer, values in sorted(run.writers.items())

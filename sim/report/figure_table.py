@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 from rich.table import Table
 from rich.text import Text
 
+from sim.analysis import goals
 from sim.metrics.catalogue import Group, describe, order
-from sim.report.declared import RATIO, references, standing, verdicts
+from sim.report.declared import RATIO, references, standing
 from sim.report.human import ABSENT, factor, human
 from sim.report.summary import figures, ratio
 
@@ -35,10 +36,10 @@ SHOWN: Final = (
     "controller.restarts", "leader_election.changes", "leader_election.leaderless_seconds",
     "leader_election.two_leaders_seconds", "writes.requests", "writes.succeeded", "writes.unchanged", "writes.conflicts",
     "writes.failed", "writes.given_up", "writes.lost_updates", "events.recorded", "events.skipped", "events.dropped",
-    "events.created", "events.patched", "cache.zero_value_keys",
+    "events.created", "events.patched", "cache.zero_value_keys", "run.warm_up_seconds",
 )  # fmt: skip
 """What a first look needs; all others stand in the JSON and in the files."""
-_GROUP_TITLES: Final[dict[Group, str]] = {"API": "API server and etcd's clients", "controller": "controllers"}
+_GROUP_TITLES: Final[dict[Group, str]] = {"API": "API server and etcd's clients", "controller": "controllers", "run": "this run"}
 _BESIDE: Final = 3
 """So many variants stand side by side in 100 columns."""
 
@@ -120,7 +121,7 @@ def _reference(declared: dict[str, dict[str, float]], name: str, variants: Seque
 
 
 def _declared(runs: Runs) -> set[str]:
-    named = {verdict.figure for verdict in verdicts(runs)}
+    named = {goal.figure for goal in goals(runs.scenario) if goal.variant is None or goal.variant in runs}
     for published in references(runs.scenario).values():
         named |= set(published)
     return named

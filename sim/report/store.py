@@ -3,6 +3,7 @@
     scenario.yaml                           resolved, defaults included
     summary.json                            figures, status, writers, incidents: what --json prints without wall_seconds
     incidents.json  provenance.json         incidents by variant; versions, and the fitted and assumed parameters
+    replications.json                       where there are several worlds: for each variant seed, figures and status of each
     overview.png
     variants/<variant>/series.parquet       `seconds` and a column a figure
     variants/<variant>/distributions.parquet  figure, window (null: the whole run), upper_seconds, count, and the
@@ -32,10 +33,11 @@ from sim.errors import InputError
 from sim.report.declared import parameters
 from sim.report.document import document, incident, number, text
 from sim.report.overview import overview, png
-from sim.result import MODE, SCHEMA_VERSION, Distribution, Incident, Run, Runs
+from sim.result import MODE, SCHEMA_VERSION, Distribution, Incident, Replication, Run, Runs
 from sim.scenario import Scenario, dump
 from sim.scenario import load as load_scenario
 
+REPLICATIONS: Final = "replications.json"
 _PACKAGES: Final = ("numpy", "scipy", "simpy", "pandas", "pyarrow")
 _DISTRIBUTIONS: Final = pa.schema(
     [
@@ -101,7 +103,10 @@ def load(directory: Path) -> Runs:
                 distributions=distributions,
                 windows=windows,
             )
-        return Runs(scenario, summary["seed"], runs, version=summary["version"], name=summary["scenario"])
+        replications = _read_replications(directory / REPLICATIONS)
+        return Runs(
+            scenario, summary["seed"], runs, version=summary["version"], name=summary["scenario"], replications=replications
+        )  # fmt: skip
 
 
 def read_summary(directory: Path) -> dict[str, Any]:
@@ -150,12 +155,43 @@ def _write(runs: Runs, directory: Path) -> None:
     happened = {variant: [incident(one) for one in run.incidents] for variant, run in runs.items()}
     (directory / "incidents.json").write_text(text(happened), encoding="utf-8")
     (directory / "provenance.json").write_text(text(_provenance(runs)), encoding="utf-8")
+    if runs.replications:
+        (directory / REPLICATIONS).write_text(text(_replications(runs)), encoding="utf-8")
     (directory / "overview.png").write_bytes(png(overview(runs)))
     for variant, run in runs.items():
         place = directory / "variants" / variant
         place.mkdir(parents=True)
         _write_series(run.series, place / "series.parquet")
         _write_distributions(run, place / "distributions.parquet")
+
+
+def _replications(runs: Runs) -> dict[str, Any]:
+    return {
+        variant: [
+            {"seed": world.seed, "metrics": {name: number(value) for name, value in sorted(world.metrics.items())},
+             "status": dict(sorted(world.status.items()))}
+            for world in worlds
+        ]
+        for variant, worlds in runs.replications.items()
+    }  # fmt: skip
+
+
+def _read_replications(path: Path) -> dict[str, list[Replication]]:
+    if not path.is_file():
+        return {}
+    found = _json(path)
+    with _names(path):
+        return {
+            variant: [
+                Replication(
+                    int(world["seed"]),
+                    {name: None if value is None else float(value) for name, value in world["metrics"].items()},
+                    dict(world["status"]),
+                )
+                for world in worlds
+            ]
+            for variant, worlds in found.items()
+        }
 
 
 def _provenance(runs: Runs) -> dict[str, Any]:

@@ -13,10 +13,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from sim.metrics.catalogue import describe
-from sim.report.declared import Verdict, parameters, verdicts
+from sim.analysis import Interval, Refused
+from sim.metrics.catalogue import count_of, describe
+from sim.report.declared import parameters
 from sim.report.figure_table import figure_tables, plain_table
-from sim.report.human import brief, clock, factor, horizon, human
+from sim.report.human import ABSENT, clock, factor, horizon, human
+from sim.report.intervals import interval, judgements
+from sim.report.objectives import objectives_table, reasons, said_value
 from sim.report.sensitivity import wal_ratio
 from sim.report.summary import writers
 
@@ -31,6 +34,13 @@ _WRITER_COLUMNS: Final = (
 )  # fmt: skip
 
 
+SURE: Final = (
+    "etcd.keys_created", "etcd.wal_bytes_written", "etcd.apply_seconds.p99", "etcd.apply_seconds.p999", "etcd.apply_seconds.max",
+    "etcd.request_seconds.p99", "apiserver.request_seconds.p99", "workqueue.queue_seconds.p99",
+)  # fmt: skip
+"""What is shown with its interval and its samples; all figures stand in the JSON."""
+
+
 def print_run(runs: Runs, console: Console) -> None:
     """Everything that `etcdsim run` says on stdout."""
     _print_head(runs, console)
@@ -40,6 +50,7 @@ def print_run(runs: Runs, console: Console) -> None:
     _print_writers(runs, console)
     _print_sensitivity(runs, console)
     _print_incidents(runs, console)
+    _print_intervals(runs, console)
     _print_objectives(runs, console)
     _print_notes(runs, console)
     _print_parameters(runs, console)
@@ -124,31 +135,58 @@ def _print_incidents(runs: Runs, console: Console) -> None:
     console.print()
 
 
-def _print_objectives(runs: Runs, console: Console) -> None:
-    found = list(verdicts(runs))
-    if not found:
+def _print_intervals(runs: Runs, console: Console) -> None:
+    """How sure the figures are that one looks at first: interval and samples of each tail, or why there is no interval."""
+    worlds = max(map(len, runs.replications.values()), default=1)
+    shown = [name for name in SURE if any(run.metrics.get(name) is not None for run in runs.values())]
+    found = {(name, variant): interval(runs, variant, name) for name in shown for variant in runs}
+    given = any(isinstance(one, Interval) for one in found.values())
+    figures = shown if given else [name for name in shown if name.endswith(".p99")]
+    if not figures:
         return
-    _title(console, "Objectives")
+    _title(console, "How sure", f"{worlds} worlds, 95% intervals" if worlds > 1 else "one world, 95% intervals")
     table = plain_table()
-    for name in ("", "objective", "variant", "figure"):
+    for name in ("figure", "variant"):
         table.add_column(name, no_wrap=True)
-    for name in ("predicted", "limit", "margin"):
-        table.add_column(name, justify="right")
-    for one in found:
-        table.add_row(*_objective(one))
+    for name in ("mean" if worlds > 1 else "value", *(("from", "to") if given else ()), "samples"):
+        table.add_column(name, justify="right", no_wrap=True)
+    refused: dict[str, None] = {}
+    for figure in figures:
+        for variant, run in runs.items():
+            if run.metrics.get(figure) is None:
+                continue
+            one = found[figure, variant]
+            value, *ends, samples = _sure(runs, variant, figure, one)
+            table.add_row(*map(Text, (f"  {figure}", variant, value, *(ends if given else ()), samples)))
+            refused |= dict.fromkeys([one.reason] if isinstance(one, Refused) else one.notes)
     console.print(table)
+    for reason in refused:
+        console.print(Padding(Text(reason, style="dim"), (0, 0, 0, 2)))
     console.print()
 
 
-def _objective(one: Verdict) -> list[Text]:
-    known = describe(one.figure)
+def _sure(runs: Runs, variant: str, figure: str, found: Interval | Refused) -> tuple[str, str, str, str]:
+    """Value, interval and samples of a figure, as cells."""
+    known, count = describe(figure), count_of(figure)
     unit = known.unit if known else ""
-    word, style = {True: ("pass", "green"), False: ("FAIL", "bold red"), None: ("open", "yellow")}[one.passed]
-    predicted = human(one.value, unit) if one.value is not None else one.status or "unknown"
-    limit = f"{'at least' if one.bound == 'min' else 'at most'} {brief(one.limit, unit)}"
-    margin = factor(one.margin) if one.margin is not None else ""
-    cells = [one.name, one.variant, one.figure, predicted, limit, margin]
-    return [Text(f"  {word}", style=style), *map(Text, cells)]
+    worlds = runs.replications.get(variant) or (runs[variant],)
+    samples = human(sum(world.metrics.get(count) or 0 for world in worlds), "") if count is not None else ABSENT
+    if isinstance(found, Refused):
+        return human(runs[variant].metrics.get(figure), unit), ABSENT, ABSENT, samples
+    return said_value(found.estimate, unit), said_value(found.low, unit), said_value(found.high, unit), samples
+
+
+def _print_objectives(runs: Runs, console: Console) -> None:
+    found = judgements(runs)
+    if not found:
+        return
+    _title(console, "Objectives")
+    console.print(objectives_table(found))
+    single = any(one.runs == 1 and one.interval is None for one in found)
+    said = ["one world, no interval: `etcdsim gate` runs replications until they are decided"] if single else reasons(found)
+    for line in said:
+        console.print(Padding(Text(line, style="dim"), (0, 0, 0, 2)))
+    console.print()
 
 
 def _print_parameters(runs: Runs, console: Console) -> None:

@@ -56,8 +56,10 @@ class Scenario(Section):
     about: str = field("", "What this scenario shows, in a line.")
     extends: str | None = field(None, "Another scenario, by name or path, that this one changes; resolved when it is loaded.")
     horizon: PositiveDuration = required("How much time is simulated.")
-    analysis: Literal["terminating"] = field(
-        "terminating", "terminating: everything from the start counts. (Cutting a warm-up is not offered yet.)"
+    analysis: Literal["terminating", "steady"] = field(
+        "terminating",
+        "terminating: everything from the start counts (growth has no steady state). steady: distributions and rates leave out the "
+        "warm-up that MSER-5 finds.",
     )
     etcd: Etcd = required("The etcd cluster.")
     machines: dict[Name, Machine] = field({}, "Machines that etcd members run on and share, by name.")

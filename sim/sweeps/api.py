@@ -20,6 +20,7 @@ from sim.sweeps.rows import Results
 from sim.sweeps.runner import Report, Runner, Tally
 from sim.sweeps.store import Store
 from sim.sweeps.study import Study, study
+from sim.sweeps.until import run_until
 
 
 class Sweep(pd.DataFrame):
@@ -60,7 +61,7 @@ class Sweep(pd.DataFrame):
 def sweep(
     scenario: Scenario | str | Path,
     over: Mapping[str, Any] | None = None,
-    replications: int = 5,
+    replications: int | None = None,
     figures: str | Sequence[str] | None = None,
     workers: int | None = None,
     store: str | Path | None = None,
@@ -73,19 +74,23 @@ def sweep(
     variants: Sequence[str] | None = None,
     executor: Executor | None = None,
     progress: Report | None = None,
+    until: str | Mapping[str, float] | None = None,
 ) -> Sweep:
     """Simulate a scenario at many settings and return a table with a row a run.
 
     over: dotted path to values, a list or such as `"log(1, 100, 5)"`; or `points`, a list of {path: value}.
     figures: columns of the table, all where None. workers: processes, all cores where None; any `executor` may be given.
     store: a directory that keeps the runs, so that nothing is simulated twice; a temporary one where None.
+    replications: of each point and variant, 5 where None. until: figure to share, such as {"etcd.apply_seconds.p99": 0.05}: go on
+    until the half width of its interval is that share of its mean, with `replications` (200 where None) as the most.
     common: whether all points meet the same worlds, replication by replication. Raises InputError.
     """
     chosen = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
     wanted = [figures] if isinstance(figures, str) else figures
+    given = {"figures": wanted and tuple(wanted), "replications": replications, "until": until}
     asked = study(
-        str(chosen.name), chosen, over or {}, list(points), design=design, samples=samples, replications=replications, seed=seed,
-        common=common, variants=variants, **({} if wanted is None else {"figures": tuple(wanted)}),
+        str(chosen.name), chosen, over or {}, list(points), design=design, samples=samples, seed=seed, common=common,
+        variants=variants, **{name: value for name, value in given.items() if value is not None},
     )  # fmt: skip
     plan = Plan(asked)
     if store is not None:
@@ -97,7 +102,9 @@ def sweep(
 def execute(
     plan: Plan, store: Store, executor: Executor | None = None, workers: int | None = None, progress: Report | None = None
 ) -> Tally:
-    """Write a plan down in a store and run what is missing of it."""
+    """Write a plan down in a store and run what is missing of it; of a study with `until`, as many replications as it takes."""
+    if plan.study.until:
+        return run_until(plan.study, store, executor, workers, progress)[1]
     store.register(plan)
     return Runner(plan, store, executor, workers, progress).run()
 
@@ -110,6 +117,8 @@ def _swept(
         tally = execute(plan, store, executor, workers, progress)
         if tally.unsaved:
             raise InputError(f"{tally.full}: {tally.unsaved} runs could not be stored; make room and start again")
+        if tally.gone:
+            raise InputError(f"the executor takes no more ({tally.gone}): {tally.left} runs were not simulated")
         results = Results(store, plan.id)
         frame = table(results, plan.study, figures)
         frame.failures = [f"point {failure.point}: {failure.reason}" for failure in results.failures()]

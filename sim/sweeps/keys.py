@@ -22,14 +22,19 @@ from sim.scenario import Scenario, to_dict
 SAYS_ONLY: Final = ("name", "about", "extends", "variants", "objectives", "provenance", "reference", "notes")
 """Sections of a scenario that decide nothing of what is simulated."""
 _NOT_THE_MODEL: Final = (
-    "cli", "report", "sweep", "analysis", "calibration", "validation", "conform", "data", "planning", "systems",
+    "cli", "report", "sweeps", "planning", "analysis", "calibration", "validation", "conform", "data", "systems",
 )  # fmt: skip
 _PACKAGES: Final = ("numpy", "scipy", "simpy")
 
 
 def run_key(scenario: Scenario, seed: int, model: str) -> str:
     """The key of one run of a scenario without variants."""
-    return digest({"scenario": simulated(scenario), "seed": seed, "model": model})
+    return key_of(digest(simulated(scenario)), seed, model)
+
+
+def key_of(scenario: str, seed: int, model: str) -> str:
+    """The key of one run of a scenario that is known by the digest of what it simulates."""
+    return digest({"scenario": scenario, "seed": seed, "model": model})
 
 
 def simulated(scenario: Scenario) -> dict[str, Any]:

@@ -6,15 +6,16 @@ without any point that can be is the user's mistake.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from sim.analysis.stopping import FIRST
 from sim.errors import InputError
 from sim.scenario import Scenario, to_dict
 from sim.sweeps.design import Point
-from sim.sweeps.keys import digest, model_version, run_key, simulated
+from sim.sweeps.keys import digest, key_of, model_version, simulated
 from sim.sweeps.study import Study
 
 
@@ -33,9 +34,15 @@ class Cell:
 class Plan:
     """The cells of a study. Scenarios are made again when they are needed, so that a plan stays small."""
 
-    def __init__(self, study: Study):
-        """Raises InputError where no point of the study can be simulated."""
+    def __init__(self, study: Study, counts: Mapping[int, int] | None = None):
+        """counts: how many replications of each point; where None those of the study, or those of the first look at a study
+        `until`.
+
+        Raises InputError where no point of the study can be simulated.
+        """
         self.study = study
+        self._counts = counts or {}
+        self._count = min(FIRST, study.replications) if study.until else study.replications
         self.model = model_version()
         self.points = study.points()
         self.problems: dict[int, str] = {}
@@ -46,8 +53,12 @@ class Plan:
 
     @property
     def id(self) -> str:
-        """What is the same for two plans that ask for the same runs in the same order."""
+        """What is the same for two plans that ask for the same runs in the same order, or until the same rule is met."""
         base = {**simulated(self.study.scenario), "variants": to_dict(self.study.scenario)["variants"]}
+        study = self.study
+        if study.until:
+            rule = [study.until, study.replications, study.seed, study.common, study.variant_names(), self.model]
+            return digest([base, self.points, rule])[:16]
         asked = [[cell.point, cell.variant, cell.replication, cell.key] for cell in self.cells]
         return digest([base, self.points, asked])[:16]
 
@@ -62,14 +73,14 @@ class Plan:
         names = self.study.variant_names()
         for at, values in enumerate(self.points):
             try:
-                scenarios = self._variants(values, names)
+                digests = {name: digest(simulated(one)) for name, one in self._variants(values, names).items()}
             except InputError as error:
                 self.problems[at] = str(error)
                 continue
             for place, name in enumerate(names):
-                for replication in range(self.study.replications):
+                for replication in range(self._counts.get(at, self._count)):
                     seed = self.study.seed_of(at, replication)
-                    yield Cell(at, name, place, replication, seed, run_key(scenarios[name], seed, self.model))
+                    yield Cell(at, name, place, replication, seed, key_of(digests[name], seed, self.model))
 
     def _variants(self, values: Point, names: list[str]) -> dict[str, Scenario]:
         changed = self.study.scenario.with_(values)

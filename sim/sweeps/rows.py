@@ -14,6 +14,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+import pandas as pd
+import pyarrow as pa
+
+from sim.analysis import Interval, Refused, paired
 from sim.errors import InputError, nearest
 from sim.metrics.catalogue import catalogue, describe
 from sim.sweeps.keys import model_version
@@ -35,6 +39,7 @@ class Asked:
     seed: int
     runs: int
     done: int
+    until: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A figure of a variant minus that of another over the replications that met the same world."""
+    """A figure of a variant minus that of another over the replications that met the same world: mean, and paired t interval."""
 
     sweep: str
     point: int
@@ -75,9 +80,8 @@ class Difference:
     against: str
     figure: str
     mean: float
-    low: float
-    high: float
     pairs: int
+    found: Interval | Refused
 
 
 _SWEEPS = (
@@ -148,32 +152,38 @@ class Results:
                     if found is not None:
                         yield found
 
-    def series(self, figure: str) -> Any:
-        """The time series of a figure as a tidy table: a row a run and moment, in the order of `rows`."""
-        import pandas as pd
-
-        parts = []
+    def series(self, figure: str | None = None) -> pd.DataFrame:
+        """The time series of a figure, or of all, as a tidy table: a row a run and moment, in the order of `rows`."""
+        told = ["sweep", "point", "variant", "replication"]
+        places: list[dict[str, Any]] = []
+        files: dict[str, None] = {}
+        waiting: list[tuple[str, bytes]] = []
         select = "c.point, p.given, c.variant, c.replication, c.seed, c.key, r.file, r.series"
         for asked, cells in self._cells(f"SELECT {select} {_CELLS} JOIN runs r ON r.key = c.key"):
-            for point, given, variant, replication, _, key, file, waiting in cells:
-                table = self._table(key, file, waiting)
-                if table is None or figure not in table.column_names:
-                    continue
-                frame = table.select(["seconds", figure]).to_pandas()
-                told = {"sweep": asked.id, "point": point, **json.loads(given), "variant": variant, "replication": replication}
-                parts.append(frame.assign(**told)[[*told, "seconds", figure]])
-        if not parts:
-            return pd.DataFrame(columns=["sweep", "point", "variant", "replication", "seconds", figure])
-        return pd.concat(parts, ignore_index=True)
+            for point, given, variant, replication, _, key, file, series in cells:
+                places.append({"key": key, "sweep": asked.id, "point": point, **json.loads(given), "variant": variant,
+                               "replication": replication})  # fmt: skip
+                if series is not None:
+                    waiting.append((key, series))
+                elif file is not None:
+                    files[file] = None
+        tables = [*map(self._file, files), *(_with_key(key, series) for key, series in dict(waiting).items())]
+        wanted = [table if figure is None else table.select(["key", "seconds", figure]) for table in tables
+                  if figure is None or figure in table.column_names]  # fmt: skip
+        if not wanted:
+            return pd.DataFrame(columns=[*told, "seconds", *([] if figure is None else [figure])])
+        merged = pa.concat_tables(wanted, promote_options="default").to_pandas()
+        order = pd.DataFrame(places).assign(order=range(len(places)))
+        found = order.merge(merged, on="key").sort_values(["order", "seconds"], kind="stable", ignore_index=True)
+        return found.drop(columns=["key", "order"])
 
-    def _table(self, key: str, file: str | None, waiting: bytes | None) -> Any:
+    def _file(self, name: str) -> pa.Table:
         import pyarrow.parquet as pq
 
-        from sim.sweeps.work import unpacked
-
-        if waiting is not None:
-            return unpacked(waiting)
-        return pq.read_table(self._store.directory / file, filters=[("key", "=", key)]) if file else None
+        try:
+            return pq.read_table(self._store.directory / name)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise InputError(f"{self._store.directory / name}: {' '.join(str(error).split())[:200]}") from None
 
     def _cells(self, select: str) -> Iterator[tuple[Asked, Iterator[tuple[Any, ...]]]]:
         """For each sweep the rows of a query that no larger sweep had; second and sixth column are values and key."""
@@ -193,6 +203,13 @@ def _new(rows: Iterable[tuple[Any, ...]], seen: set[tuple[Any, ...]], sweep: str
     seen.update(mine)
 
 
+def _with_key(key: str, series: bytes) -> pa.Table:
+    from sim.sweeps.work import unpacked
+
+    table = unpacked(series)
+    return table.add_column(0, "key", pa.array([key] * table.num_rows, pa.string()))
+
+
 def by_point(rows: Iterable[Row]) -> Iterator[tuple[tuple[str, int], list[Row]]]:
     """Consecutive rows of the same point."""
     for name, group in groupby(rows, key=_where):
@@ -205,21 +222,21 @@ def _where(row: Row) -> tuple[str, int]:
 
 def _paired(rows: list[Row], first: str, second: str, figure: str) -> Difference | None:
     before = {row.seed: row.metrics[figure] for row in rows if row.variant == first}
-    found = []
+    pairs = []
     for row in rows:
         old, new = before.get(row.seed), row.metrics[figure]
         if row.variant == second and old is not None and new is not None:
-            found.append(new - old)
-    if not found:
+            pairs.append((old, new))
+    if not pairs:
         return None
-    at, pairs = rows[0], len(found)
-    mean = math.fsum(found) / pairs
-    return Difference(at.sweep, at.point, at.values, second, first, figure, mean, min(found), max(found), pairs)
+    at, (olds, news) = rows[0], zip(*pairs, strict=True)
+    mean = math.fsum(new - old for old, new in pairs) / len(pairs)
+    return Difference(at.sweep, at.point, at.values, second, first, figure, mean, len(pairs), paired(olds, news))
 
 
 def _asked(sweep: str, name: str, model: str, scenario: str, study: str, runs: int, done: int) -> Asked:
     told = json.loads(study)
     return Asked(
         sweep, name, model, json.loads(scenario), tuple(told["figures"]), tuple(told["paths"]), told["design"],
-        told["replications"], told["seed"], runs, done,
+        told["replications"], told["seed"], runs, done, dict(told.get("until") or {}),
     )  # fmt: skip

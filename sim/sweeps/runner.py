@@ -4,7 +4,8 @@ Few runs are submitted ahead, so that memory and what a kill loses stay small. A
 looked at again later: done by then, or free because that sweep is gone.
 
 A worker that is ended from outside (out of memory) breaks its whole pool. Whoever was in flight is tried again alone: who
-breaks a pool of its own is to blame and fails, the others lose nothing.
+breaks a pool of its own is to blame and fails, the others lose nothing. An executor that was given (a cluster's) is not replaced:
+where it is gone, what it had not done is left for the next time.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -25,12 +26,16 @@ from sim.sweeps.work import Outcome, Task, reason, simulate
 _MOST_UNSAVED: Final = 1_000
 """Runs that wait in memory for room on a full disk."""
 _LOOK_AGAIN_SECONDS: Final = 0.2
+_CANCELLED: Final = "the executor cancelled its runs"
 _ENDED: Final = "its process was ended from outside: out of memory?"
 
 
 @dataclass(slots=True)
 class Tally:
-    """How far a sweep is. present: runs that the store had before; unsaved: simulated, but the disk was full."""
+    """How far a sweep is. present: runs that the store had before; unsaved: simulated, but the disk was full.
+
+    gone: why the executor that was given takes no more runs; what is `left` then was not simulated.
+    """
 
     total: int
     present: int = 0
@@ -39,6 +44,7 @@ class Tally:
     failed: dict[str, str] = field(default_factory=dict)
     unsaved: int = 0
     full: str = ""
+    gone: str = ""
     began: float = field(default_factory=time.perf_counter)
 
     @property
@@ -84,8 +90,9 @@ class Runner:
         self._waiting = deque(cell for key, cell in cells.items() if key not in known)
         self._workers = max(min(self._workers, len(self._waiting)), 1)
         try:
-            while self._waiting or self._suspects or self._flying:
+            while (self._waiting or self._suspects or self._flying) and not self._tally.gone:
                 self._step()
+            self._gather(done for done in self._flying if done.done())
             self._keep()
         except BaseException:
             self._gather(done for done in self._flying if not done.cancel() and done.done())
@@ -150,13 +157,18 @@ class Runner:
 
     def _start(self, cell: Cell) -> bool:
         """Submit one run; False where the pool is broken."""
-        task = Task(cell.key, self._plan.scenario(cell), cell.seed, self._plan.study.series)
+        task = Task(cell.key, self._plan.scenario(cell), cell.seed, self._plan.study.series, self._plan.model)
         if self._executor is None:
             self._executor = self._given or pool.processes(self._workers)
         try:
             self._flying[self._executor.submit(simulate, task)] = cell
         except BrokenExecutor:
             self._broken([])
+            return False
+        except Exception as error:  # an executor that is shut down, a cluster that went away
+            if self._given is None:
+                raise
+            self._lost(reason(error))
             return False
         return True
 
@@ -170,7 +182,10 @@ class Runner:
             except BrokenExecutor:
                 broken.append(cell)
                 continue
-            except BaseException as error:  # an executor's own: cancelled, not picklable, a lost machine
+            except CancelledError:
+                self._lost(_CANCELLED)
+                continue
+            except BaseException as error:  # an executor's own: not picklable, a machine lost too often
                 if isinstance(error, KeyboardInterrupt):
                     raise
                 outcome = Outcome(cell.key, cell.seed, problem=reason(error))
@@ -192,15 +207,17 @@ class Runner:
         if self._executor is not None and self._given is None:
             pool.end(self._executor)
         self._executor = None
-        if self._given is not None or (self._alone and len(lost) == 1):
-            blamed = [*lost, *self._suspects, *self._waiting] if self._given is not None else lost
-            for cell in blamed:
-                self._finish(Outcome(cell.key, cell.seed, problem=_ENDED))
-            if self._given is not None:
-                self._suspects.clear()
-                self._waiting.clear()
+        if self._given is not None:
+            self._lost(_ENDED)
+            return
+        if self._alone and len(lost) == 1:
+            self._finish(Outcome(lost[0].key, lost[0].seed, problem=_ENDED))
             return
         self._suspects.extend(lost)
+
+    def _lost(self, why: str) -> None:
+        """The executor that was given is gone: nothing more is submitted, and nobody waits for what it had."""
+        self._tally.gone = self._tally.gone or why
 
     def _keep(self) -> None:
         """A last time: what finished, and the series that still wait."""

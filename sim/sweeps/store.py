@@ -99,7 +99,7 @@ class Store:
         """Write down what a plan asks for; again, where it is known."""
         study = plan.study
         told = {"figures": study.figures, "paths": study.paths(), "design": study.design, "replications": study.replications,
-                "seed": study.seed}  # fmt: skip
+                "seed": study.seed, "until": dict(study.until)}  # fmt: skip
         row = (plan.id, study.name, plan.model, json.dumps(to_dict(study.scenario)), json.dumps(told))
         with self._writing() as db:
             db.execute("INSERT OR REPLACE INTO sweeps VALUES (?, ?, ?, ?, ?)", row)

@@ -32,10 +32,14 @@ from sim.sweeps.values import Space, plain, read
 FIGURES: Final = ("etcd.keys_created", "etcd.wal_bytes_written", "etcd.apply_seconds.p99")
 """What is shown of a sweep where nothing is asked for: keys, WAL growth, the tail of apply."""
 SERIES_POINTS: Final = 200
+UNTIL: Final = "etcd.apply_seconds.p99"
+"""The figure of `until_half_width` where none is named."""
+MOST_UNTIL: Final = 200
+"""Replications at which `until_half_width` gives up where no number is given."""
 _MOST_REPLICATIONS: Final = 100_000
 _KEYS: Final = (
     "name", "about", "scenario", "set", "over", "points", "design", "samples", "replications", "seed", "common_random_numbers",
-    "variants", "figures", "series",
+    "variants", "figures", "series", "until_half_width",
 )  # fmt: skip
 
 
@@ -44,6 +48,8 @@ class Study:
     """What to sweep. Every replication r has the seed `seed + r`, the same at all points with common random numbers.
 
     variants: None for all. figures: those shown where none is asked for. series: points kept of each run's time series, 0 for none.
+    until: figure and share: replications go on until the half width of its interval is that share of its mean, `replications` at
+    most.
     """
 
     name: str
@@ -58,6 +64,7 @@ class Study:
     variants: tuple[str, ...] | None = None
     figures: tuple[str, ...] = FIGURES
     series: int = SERIES_POINTS
+    until: tuple[tuple[str, float], ...] = ()
 
     def points(self) -> list[Point]:
         """The points of the study, in a fixed order. Raises InputError."""
@@ -108,8 +115,10 @@ def load(given: str) -> Study:
     )  # fmt: skip
 
 
-_OPTIONS: Final = ("design", "samples", "replications", "seed", "common_random_numbers", "variants", "figures", "series")
-_FIELDS: Final = {"common_random_numbers": "common"}
+_OPTIONS: Final = (
+    "design", "samples", "replications", "seed", "common_random_numbers", "variants", "figures", "series", "until_half_width",
+)  # fmt: skip
+_FIELDS: Final = {"common_random_numbers": "common", "until_half_width": "until"}
 
 
 def study(name: str, scenario: Scenario, over: Mapping[str, Any], listed: Any = (), **options: Any) -> Study:
@@ -121,7 +130,38 @@ def study(name: str, scenario: Scenario, over: Mapping[str, Any], listed: Any = 
     for key in ("variants", "figures"):
         if options.get(key) is not None:
             options[key] = _names(options[key], key)
+    if options.get("until") is not None:
+        options["until"] = until(options["until"], options.get("figures") or ())
+        options.setdefault("replications", MOST_UNTIL)
     return checked(Study(name, scenario, knobs, named, **options))
+
+
+def until(given: Any, figures: Sequence[str]) -> tuple[tuple[str, float], ...]:
+    """The rule of `until_half_width`: `5%` (of the figures that are shown, else of apply's p99), or a mapping of figure to share,
+    or its text `figure=5%`. Raises InputError.
+    """
+    pairs: list[tuple[str, Any]] = []
+    for one in [given] if isinstance(given, str | int | float | Mapping) else given:
+        if isinstance(one, Mapping):
+            pairs += [(str(figure), share) for figure, share in one.items()]
+        elif isinstance(one, str) and "=" in one:
+            figure, _, share = one.partition("=")
+            pairs.append((figure.strip(), share.strip()))
+        else:
+            pairs += [(figure, one) for figure in figures or (UNTIL,)]
+    return tuple({figure: _share(share) for figure, share in pairs}.items())
+
+
+def _share(given: Any) -> float:
+    text = str(given).strip()
+    try:
+        found = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        found = 0.0
+    if isinstance(given, bool) or not 0 < found < 1:
+        said = "is not a share of the mean; write such as 5% or etcd.apply_seconds.p99=5%"
+        raise InputError(f"until_half_width: {shown(given)} {said}")
+    return found
 
 
 def checked(given: Study) -> Study:
@@ -142,9 +182,9 @@ def checked(given: Study) -> Study:
     for name in given.variants or ():
         if name not in given.scenario.variant_names():
             raise InputError(f"variants: {undeclared(str(name), 'variant', given.scenario.variant_names())}")
-    for figure in given.figures:
+    for key, figure in [("figures", one) for one in given.figures] + [("until_half_width", one) for one, _ in given.until]:
         if describe(figure) is None:
-            raise InputError(f"figures: no run reports {shown(figure)}; `etcdsim metrics` lists all figures")
+            raise InputError(f"{key}: no run reports {shown(figure)}; `etcdsim metrics` lists all figures")
     return given
 
 

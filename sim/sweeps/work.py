@@ -11,16 +11,18 @@ import pyarrow as pa
 from sim.result import Run
 from sim.scenario import Scenario
 from sim.simulation import run_variant
+from sim.sweeps.keys import model_version
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What a worker is given. series: points kept of the run's time series, 0 for none."""
+    """What a worker is given. series: points kept of the run's time series, 0 for none; model: the version that it has to have."""
 
     key: str
     scenario: Scenario
     seed: int
     series: int
+    model: str | None = None
 
 
 @dataclass(slots=True)
@@ -39,6 +41,9 @@ class Outcome:
 def simulate(task: Task) -> Outcome:
     """Simulate one task; what goes wrong is told, not raised."""
     began = time.perf_counter()
+    if task.model is not None and task.model != model_version():
+        problem = f"its worker has model {model_version()}, not {task.model}: install the same etcdsim there"
+        return Outcome(task.key, task.seed, problem=problem)
     try:
         run = run_variant(task.scenario, "default", seed=task.seed)
     except Exception as error:

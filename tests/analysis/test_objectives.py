@@ -52,6 +52,12 @@ def test_margins() -> None:
     assert judge(FLOOR, [60.0] * 6).margin == pytest.approx(2.0)
 
 
+def test_no_figure_is_negative() -> None:
+    found = judge(CEILING, [0.0, 0.001, 0.09])
+    assert isinstance(found.interval, Interval)
+    assert (found.interval.low, found.outcome) == (0.0, "undecided")
+
+
 def test_an_interval_of_ones_own() -> None:
     assert judge_by(CEILING, Interval(0.05, 0.04, 0.06, 400, "batch means")).outcome == "pass"
     refused = judge_by(CEILING, Refused("too few", 0.2))

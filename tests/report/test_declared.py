@@ -8,16 +8,18 @@ from typing import Any
 import pytest
 from report_sample import runs, scenario
 
+from sim.analysis import Judgement
 from sim.errors import InputError
-from sim.report.declared import Verdict, check, parameters, references, standing, verdicts
+from sim.report.declared import check, parameters, references, standing
+from sim.report.intervals import judgements
 from sim.result import Runs
 
 
-def judged(objective: dict[str, Any], value: float | None, status: str = "reached") -> Verdict:
+def judged(objective: dict[str, Any], value: float | None, status: str = "reached") -> Judgement:
     figure = objective["figure"]
     before = runs(objectives={"x": {"variant": "fixed", **objective}})
     changed = replace(before["fixed"], metrics={figure: value}, status={figure: status})
-    (verdict,) = verdicts(Runs(before.scenario, 1, {"leaking": before["leaking"], "fixed": changed}))
+    (verdict,) = judgements(Runs(before.scenario, 1, {"leaking": before["leaking"], "fixed": changed}))
     return verdict
 
 
@@ -34,20 +36,21 @@ def judged(objective: dict[str, Any], value: float | None, status: str = "reache
 )
 def test_pass_or_fail_and_the_margin(objective: dict[str, Any], value: float, passed: bool, margin: float) -> None:
     verdict = judged(objective, value)
-    assert verdict.passed is passed
+    assert verdict.keeps is passed
+    assert verdict.outcome == "undecided"  # one world has no interval
     assert verdict.margin == pytest.approx(margin)
 
 
 def test_never_is_later_than_any_limit_and_unknown_decides_nothing() -> None:
-    assert judged({"figure": "etcd.seconds_to_quota", "min": "30d"}, None, "never").passed is True
-    assert judged({"figure": "etcd.seconds_to_quota", "min": "30d"}, None, "unknown").passed is None
-    assert judged({"figure": "etcd.seconds_to_quota", "max": "30d"}, None, "never").passed is False
+    assert judged({"figure": "etcd.seconds_to_quota", "min": "30d"}, None, "never").keeps is True
+    assert judged({"figure": "etcd.seconds_to_quota", "min": "30d"}, None, "unknown").keeps is None
+    assert judged({"figure": "etcd.seconds_to_quota", "max": "30d"}, None, "never").keeps is False
 
 
 def test_an_objective_without_a_variant_is_held_against_each() -> None:
-    found = list(verdicts(runs(objectives={"x": {"figure": "etcd.keys_live", "min": 1, "max": 10_000}})))
-    assert [(one.variant, one.bound, one.passed) for one in found] == [
-        ("leaking", "min", True), ("leaking", "max", False), ("fixed", "min", True), ("fixed", "max", True),
+    found = list(judgements(runs(objectives={"x": {"figure": "etcd.keys_live", "min": 1, "max": 10_000}})))
+    assert [(one.variant, one.goal.bound, one.keeps) for one in found] == [
+        ("leaking", "min", True), ("fixed", "min", True), ("leaking", "max", False), ("fixed", "max", True),
     ]  # fmt: skip
 
 

@@ -94,7 +94,8 @@ def test_the_parquet_files_are_readable_without_us(saved: Path) -> None:
 def test_the_json_has_the_keys_that_others_rely_on() -> None:
     found = runs().to_json()
     assert list(found) == [
-        "schema_version", "scenario", "seed", "version", "mode", "horizon_seconds", "wall_seconds", "variants",
+        "schema_version", "scenario", "seed", "version", "mode", "horizon_seconds", "wall_seconds", "variants", "replications",
+        "objectives",
     ]  # fmt: skip
     leaking = found["variants"]["leaking"]
     assert list(leaking) == ["metrics", "status", "intervals", "writers", "incidents"]

@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from sweep_help import CONTROLLER, QPS, WORKERS, tiny
@@ -15,6 +16,7 @@ from sweep_help import CONTROLLER, QPS, WORKERS, tiny
 import sim
 import sim.sweeps.runner
 import sim.sweeps.work
+from sim.analysis import Interval
 from sim.errors import InputError
 from sim.simulation import run_variant
 from sim.sweeps.api import Sweep, execute, sweep
@@ -255,7 +257,9 @@ def test_paired_differences(blink: sim.Scenario, tmp_path: Path) -> None:
     each = [puts["fixed", at] - puts["leaking", at] for at in range(3)]
     assert (found.variant, found.against, found.pairs) == ("fixed", "leaking", 3)
     assert found.mean == pytest.approx(sum(each) / 3)
-    assert (found.low, found.high) == (min(each), max(each))
+    assert isinstance(found.found, Interval)
+    spread = np.std(each, ddof=1) / np.sqrt(3)
+    assert found.found.half_width == pytest.approx(4.302653 * spread)
 
 
 def test_grid_as_xarray(blink: sim.Scenario) -> None:

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-
-from sim.analysis.outcome import Values, finite
+from numpy.typing import ArrayLike, NDArray
 
 _BATCH: Final = 5
 _SPARED: Final = 5
@@ -36,13 +35,15 @@ class WarmUp:
         return self.cut is not None
 
 
-def mser5(values: Values, batch: int = _BATCH) -> WarmUp:
+def mser5(values: ArrayLike, batch: int = _BATCH) -> WarmUp:
     """The warm-up of a run by MSER. values: in order of time, equally spaced or one a customer, shape (n,).
 
     batch: 5 for single values; 1 where each value is itself a mean of many (windows). Raises ValueError for values that are not
     finite.
     """
-    found = finite(values)
+    found: NDArray[np.float64] = np.asarray(values, dtype=np.float64)
+    if found.ndim != 1 or not np.isfinite(found).all():
+        raise ValueError("values have to be finite and of one dimension")
     n = len(found) // batch
     if n < _FEWEST:
         return WarmUp(None, f"{len(found)} values are too few to tell a warm-up: at least {_FEWEST * batch} are needed")
