@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 _BATCH: Final = 5
 _SPARED: Final = 5
+_ROUNDING: Final = 1e-9
 _FEWEST: Final = 20
 """Batches below which nothing is said."""
 
@@ -52,7 +53,8 @@ def mser5(values: ArrayLike, batch: int = _BATCH) -> WarmUp:
     left = np.arange(n, 0, -1)
     rest = np.cumsum(means[::-1])[::-1]
     squares = np.cumsum(means[::-1] ** 2)[::-1]
-    error = np.maximum(squares - rest**2 / left, 0) / left**2
+    least = left * (_ROUNDING * float(np.abs(found).max())) ** 2  # of constant values only rounding is left, which says nothing
+    error = np.maximum(squares - rest**2 / left, least) / left**2
     cut = int(np.argmin(error[: n - _SPARED]))
     if cut > n // 2:
         return WarmUp(
