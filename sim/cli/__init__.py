@@ -21,6 +21,7 @@ from sim.cli.growth import growth
 from sim.cli.interrupt import Interrupted, end_children, terminated_like_interrupted
 from sim.cli.metrics import metrics
 from sim.cli.probe_disk import probe_disk
+from sim.cli.rare import rare
 from sim.cli.recommend import recommend
 from sim.cli.results import results
 from sim.cli.run import run
@@ -38,8 +39,8 @@ BROKEN_PIPE = 141
 
 
 _COMMANDS = [
-    run, systems, sweep, results, gate, compare, diagnose, scenarios, show, check, schema, metrics, probe_disk, calibrate, validate,
-    conform, frontier, recommend, sensitivity, growth,
+    run, systems, sweep, results, gate, rare, compare, diagnose, scenarios, show, check, schema, metrics, probe_disk, calibrate,
+    validate, conform, frontier, recommend, sensitivity, growth,
 ]  # fmt: skip
 
 

@@ -1,8 +1,9 @@
-"""Rare events of a scenario over many worlds: how high the worst of a run is, how often apply stalls, how likely a run passes a bound.
+"""Rare events of a scenario over many worlds: how high the worst of a run is, how often apply stalls, how likely a run passes a
+bound.
 
 The maximum and the p99.9 of a day are one draw of something, so nothing is said of them from one run. Each variant is simulated in
-many worlds as it is declared, and in the same worlds without its declared disk stalls (where it has some): the difference is what the
-stalls do, the rest would be there without them.
+many worlds as it is declared, and in the same worlds without its declared disk stalls (where it has some): the difference is what
+the stalls do, the rest would be there without them.
 """
 
 from __future__ import annotations
