@@ -18,7 +18,7 @@ from sim.metrics.recorder import Recorder
 from sim.result import Replication, Run, Runs
 from sim.scenario import Scenario
 from sim.summary import summarise
-from sim.units import Nanoseconds
+from sim.units import SECOND, Nanoseconds
 from sim.workers import begin_worker
 
 _PROGRESS_EVERY: Final = 0.2
@@ -89,17 +89,36 @@ def run(
             raise InputError(f'"{name}" is not a variant{nearest(name, known) or "; one of " + ", ".join(known)}')
     if replications < 1:
         raise InputError(f'replications: "{replications}" is not allowed; a whole number from 1')
-    jobs = [Job(name, seed + further) for further in range(replications) for name in names]
-    count = min(len(jobs), workers or os.cpu_count() or 1)
     began = time.perf_counter()
-    if count <= 1:
-        found = {job: _kept(run_variant(scenario, job.variant, seed=job.seed, horizon=horizon, progress=progress), job, seed)
-                 for job in jobs}  # fmt: skip
-    else:
-        found = _side_by_side(scenario, jobs, seed, horizon, count, progress)
+    jobs = [Job(name, seed + further) for further in range(replications) for name in names]
+    found = _simulated(scenario, jobs, seed, horizon, workers, progress)
     runs = {name: run for name in names if isinstance(run := found[Job(name, seed)], Run)}
     told = {name: [_replication(found[job]) for job in jobs if job.variant == name] for name in names} if replications > 1 else None
     return Runs(scenario, seed, runs, wall_seconds=time.perf_counter() - began, replications=told)
+
+
+def more(runs: Runs, replications: int, *, workers: int | None = None, progress: Report | None = None) -> Runs:
+    """The same result with as many worlds as `replications`; those that it has are not simulated again."""
+    began = time.perf_counter()
+    before = {name: runs.replications.get(name) or (_replication(run),) for name, run in runs.items()}
+    jobs = [Job(name, runs.seed + further) for further in range(len(next(iter(before.values()))), replications) for name in runs]
+    found = _simulated(runs.scenario, jobs, runs.seed, round(runs.horizon_seconds * SECOND), workers, progress) if jobs else {}
+    told = {name: [*before[name], *(_replication(found[job]) for job in jobs if job.variant == name)] for name in runs}
+    wall = runs.wall_seconds + time.perf_counter() - began
+    return Runs(runs.scenario, runs.seed, dict(runs), wall_seconds=wall, version=runs.version, name=runs.name, replications=told)
+
+
+def _simulated(
+    scenario: Scenario, jobs: list[Job], first: int, horizon: Nanoseconds | None, workers: int | None, progress: Report | None
+) -> dict[Job, Run | Replication]:
+    """Each job in this process, or side by side."""
+    count = min(len(jobs), workers or os.cpu_count() or 1)
+    if count > 1:
+        return _side_by_side(scenario, jobs, first, horizon, count, progress)
+    return {
+        job: _kept(run_variant(scenario, job.variant, seed=job.seed, horizon=horizon, progress=progress), job, first)
+        for job in jobs
+    }  # fmt: skip
 
 
 class Job(NamedTuple):

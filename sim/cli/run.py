@@ -13,6 +13,7 @@ from sim.cli.output import WholeNumber, json_option, print_json, remark, set_opt
 from sim.errors import InputError, nearest
 
 if TYPE_CHECKING:
+    from sim.result import Runs
     from sim.scenario import Scenario
 
 
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     "--replications", type=WholeNumber(min=1), default=1, show_default=True, metavar="N",
     help="Worlds, of seeds from --seed on: several give intervals.",
 )  # fmt: skip
+@click.option(
+    "--until-half-width", "until", multiple=True, metavar="[FIGURE=]SHARE",
+    help="As many worlds as it takes until the interval is as narrow, such as 5%; --replications is then the most (200).",
+)  # fmt: skip
 @click.option("--horizon", metavar="DURATION", help="How much time is simulated, such as 1h; as --set horizon=1h.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), metavar="DIR", help="Also save the result in a new directory.")
 @json_option
@@ -35,6 +40,7 @@ def run(
     variants: Sequence[str],
     seed: int,
     replications: int,
+    until: Sequence[str],
     horizon: str | None,
     out: Path | None,
     as_json: bool,
@@ -47,6 +53,7 @@ def run(
     """
     chosen = prepare(scenario, assignments, horizon)
     names = _choose(chosen, variants)
+    rule = _rule(until)
     if out is not None:
         from sim.report.store import check_target
 
@@ -57,9 +64,12 @@ def run(
 
     with Watch(names or chosen.variant_names(), replications) as watch:
         try:
-            runs = simulate(
-                chosen, seed=seed, variants=names, workers=workers, progress=watch.show, replications=replications
-            )  # fmt: skip
+            if rule:
+                runs = _until(chosen, rule, replications, seed=seed, variants=names, workers=workers, progress=watch.show)
+            else:
+                runs = simulate(
+                    chosen, seed=seed, variants=names, workers=workers, progress=watch.show, replications=replications
+                )  # fmt: skip
         except KeyboardInterrupt:
             raise Interrupted(f"interrupted {watch.where()}; nothing was kept") from None
     if out is not None:
@@ -75,6 +85,29 @@ def run(
         print_run(runs, ResultConsole())
     if out is not None:
         remark(f"saved in {out}")
+
+
+def _rule(until: Sequence[str]) -> dict[str, float]:
+    """Figure to share, of --until-half-width. Raises InputError."""
+    from sim.metrics.catalogue import describe
+    from sim.sweeps.study import until as read
+
+    rule = dict(read(list(until), ())) if until else {}
+    for figure in rule:
+        if describe(figure) is None:
+            raise InputError(f'--until-half-width: no run reports "{figure}"; `etcdsim metrics` lists all figures')
+    return rule
+
+
+def _until(scenario: Scenario, rule: dict[str, float], most: int, **options: Any) -> Runs:
+    """Worlds until the rule is met; what was given up is told."""
+    from sim.sweeps.study import MOST_UNTIL
+    from sim.sweeps.worlds import run_until
+
+    runs, looks = run_until(scenario, rule, most if most > 1 else MOST_UNTIL, **options)
+    for (variant, figure), look in looks.items():
+        remark(f"{variant}, {figure}: {look.reason}")
+    return runs
 
 
 def prepare(scenario: str, assignments: Sequence[str], horizon: str | None = None) -> Scenario:

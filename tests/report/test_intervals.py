@@ -113,3 +113,25 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "--replications" in capsys.readouterr().err
     with pytest.raises(InputError, match='replications: "0" is not allowed'):
         sim.run(scenario, replications=0)
+
+
+def test_worlds_until_they_are_enough(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is narrow after ten worlds stops there; what is not goes on to the most; and more worlds are those of one longer run."""
+    values = {"horizon": "500ms", "workloads.pod-churn.every": "50ms", "background.nodes": 0}
+    path = tmp_path / "short.yaml"
+    path.write_text(dump(sim.load("zero-value-leak-small").with_(values)))
+    command = ["run", str(path), "--variant", "fixed", "--workers", "1", "--json"]
+    assert main([*command, "--until-half-width", "etcd.wal_bytes_written=50%"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["replications"] == 10
+    assert "fixed, etcd.wal_bytes_written: half width" in err
+    assert main([*command, "--until-half-width", "etcd.apply_seconds.p99=0.1%", "--replications", "13"]) == 0
+    out, err = capsys.readouterr()
+    longer = json.loads(out)
+    assert longer["replications"] == 13
+    assert "given up: " in err
+    assert main([*command, "--replications", "13"]) == 0
+    whole = json.loads(capsys.readouterr().out)
+    assert whole["variants"] == longer["variants"]
+    assert main([*command, "--until-half-width", "etcd.putz=5%"]) == 2
+    assert 'no run reports "etcd.putz"' in capsys.readouterr().err
