@@ -23,6 +23,7 @@ SAYS_ONLY: Final = ("name", "about", "extends", "variants", "objectives", "prove
 """Sections of a scenario that decide nothing of what is simulated."""
 _NOT_THE_MODEL: Final = (
     "cli", "report", "sweeps", "planning", "analysis", "calibration", "validation", "conform", "data", "systems",
+    "diagnosis",
 )  # fmt: skip
 _PACKAGES: Final = ("numpy", "scipy", "simpy")
 
@@ -38,8 +39,11 @@ def key_of(scenario: str, seed: int, model: str) -> str:
 
 
 def simulated(scenario: Scenario) -> dict[str, Any]:
-    """The part of a resolved scenario that decides what is simulated."""
-    return {section: value for section, value in to_dict(scenario).items() if section not in SAYS_ONLY}
+    """The part of a resolved scenario that decides what is simulated; an objective does where a rollout is undone by it."""
+    data = to_dict(scenario)
+    found = {section: value for section, value in data.items() if section not in SAYS_ONLY}
+    undoing = sorted({rollout.rollback_on for rollout in scenario.rollouts.values() if rollout.rollback_on is not None})
+    return {**found, "objectives": {name: data["objectives"][name] for name in undoing}} if undoing else found
 
 
 def digest(value: Any) -> str:

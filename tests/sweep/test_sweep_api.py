@@ -101,6 +101,17 @@ def test_keys_know_what_is_simulated_and_nothing_else(blink: sim.Scenario) -> No
     assert set(SAYS_ONLY) < set(type(scenario).model_fields)
 
 
+def test_an_objective_counts_where_a_rollout_is_undone_by_it() -> None:
+    def key(limit: str, rollback: str | None) -> str:
+        rollout: dict[str, Any] = {"controller": "zero-pod-writer", "to": {"cache.on_delete": "remove-key"}}
+        objective = {"tail": {"figure": "etcd.apply_seconds.p99", "max": limit}}
+        given = {"objectives": objective, "rollouts": {"fix": rollout | ({} if rollback is None else {"rollback_on": rollback})}}
+        return run_key(sim.load("zero-value-leak-small").with_(given).variant("leaking"), 1, "m")
+
+    assert key("1s", None) == key("2s", None)
+    assert key("1s", "objectives.tail") != key("2s", "objectives.tail")
+
+
 def test_common_random_numbers_by_default(blink: sim.Scenario) -> None:
     asked = study("s", blink, {QPS: [1, 2]}, replications=3, seed=10)
     assert [cell.seed for cell in Plan(asked).cells if cell.variant == "fixed"] == [10, 11, 12] * 2
