@@ -282,6 +282,9 @@ def guard_figures(world: World, horizon: Nanoseconds, series: pd.DataFrame) -> d
         metrics[f"guards.{name}.seconds_open"] = sum(one.seconds_open(horizon) for one in breakers) / max(1, len(breakers))
         metrics[f"guards.{name}.state.max"] = float(series[f"guards.{name}.state"].max())
         metrics[f"guards.{name}.state.mean"] = float(series[f"guards.{name}.state"].mean())
+    for name, memory in world.memories.items():
+        metrics[f"members.{name}.memory_bytes.max"] = memory.most
+        metrics[f"members.{name}.database_missing_share.max"] = memory.most_missing
     lookups = world.lookups.values()
     metrics |= {f"lookups.{figure}": sum(getattr(tally, figure) for tally in lookups) for figure in _LOOKUPS}
     for name, tally in world.lookups.items():

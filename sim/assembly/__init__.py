@@ -18,6 +18,7 @@ from sim.assembly.guards import Guards, guards
 from sim.assembly.workloads import Workloads
 from sim.etcd.backend import Backend
 from sim.etcd.follower import Follower
+from sim.etcd.memory import Memory
 from sim.etcd.request import Shape
 from sim.journal import Samples
 from sim.processes.cohorts import Cohorts
@@ -68,6 +69,7 @@ class World:
     lookups: dict[str, LookupTally]
     guards: Guards
     rollouts: dict[str, Rollout]
+    memories: dict[str, Memory]
 
     @property
     def servers(self) -> list[ApiServer]:
@@ -102,6 +104,7 @@ def build(scenario: Scenario, seed: int, horizon: Nanoseconds | None = None) -> 
         controllers.informers,
         workloads.storms, calendars, workloads.lookups, guards(ground, cluster.door, servers.gateways),
         controllers.rollouts(),
+        cluster.memories,
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from sim.assembly.guards import guarded
 from sim.etcd.backend import Backend, BackendCosts, BackendRules
 from sim.etcd.bbolt import Pages
 from sim.etcd.follower import Follower
+from sim.etcd.memory import Memory
 from sim.etcd.mvcc import Mvcc
 from sim.etcd.request import Op, Outcome, Shape
 from sim.hardware.cpu import Cpu
@@ -22,6 +23,7 @@ from sim.processes import background
 from sim.processes.events import Call, Ghost
 from sim.processes.leader import Leader, LeaderRules
 from sim.processes.lone_leader import LoneLeader
+from sim.processes.memory import watch_memory
 from sim.processes.reads import ReadCosts, Reads
 from sim.processes.watch import WatchHub
 from sim.scenario.links import path
@@ -83,6 +85,7 @@ class Cluster:
         self.truth = Versions()
         self.hubs: list[WatchHub] = []
         self._lessor = background.Lessor(env, lambda: self.call("etcd"))
+        self.memories = self._memories()
         preloaded = ground.writer("preloaded")
         for name, count in etcd.preload.items():
             self.backend.preload(ground.shapes[name], preloaded, count)
@@ -90,6 +93,27 @@ class Cluster:
     def call(self, writer: str) -> Call:
         """A re-usable call straight to etcd."""
         return Call(self.ground.env, self.door.propose, self.ground.writer(writer))
+
+    def _memories(self) -> dict[str, Memory]:
+        """The members whose memory is declared, and a look at it every second."""
+        ground, etcd, backend = self.ground, self.ground.scenario.etcd, self.backend
+        count = 0 if etcd.release >= (3, 6, 0) else etcd.entries_per_snapshot
+        memories = {name: Memory(member.memory, count) for name, member in etcd.members.items() if member.memory is not None}
+        if not memories:
+            return memories
+        kept = [(ground.shapes[name], keys) for name, keys in etcd.preload.items()]
+        shapes = [*ground.shapes.values(), *self.client_shapes.values()]
+
+        def key_bytes() -> float:
+            weights = [*kept, *((shape, shape.entries) for shape in shapes)]
+            total = sum(weight for _, weight in weights)
+            return sum(shape.key_bytes * weight for shape, weight in weights) / total if total else 0.0
+
+        first = next(iter(etcd.members))
+        ground.env.process(
+            watch_memory(ground.env, memories, first, self.leader, backend, key_bytes, etcd.costs.page_fault, ground.incident)
+        )
+        return memories
 
     def compact_itself(self) -> None:
         """etcd's own auto-compaction, where it is asked for."""

@@ -110,11 +110,50 @@ class Backend:
     """
 
     __slots__ = (
-        "_applied", "_apply_cost", "_codes", "_commit_due", "_compactions", "_costs", "_disk", "_element_limit",
-        "_exclusive", "_executions", "_free", "_index_until", "_latencies", "_leases", "_limit", "_next_due", "_pending",
-        "_pending_by", "_reader", "_readers_until", "_resumes", "_revoked_names", "_rules", "_shapes", "_snapshot_at",
-        "_store", "_times", "_turn_due", "_walker", "_work", "applied", "commits", "compactions", "database", "length",
-        "live_by_writer", "mvcc", "pages", "removed", "revoked", "size", "tail", "turns",
+        "_applied",
+        "_apply_cost",
+        "_codes",
+        "_commit_due",
+        "_compactions",
+        "_costs",
+        "_disk",
+        "_element_limit",
+        "_exclusive",
+        "_executions",
+        "_free",
+        "_index_until",
+        "_latencies",
+        "_leases",
+        "_limit",
+        "_next_due",
+        "_pending",
+        "_pending_by",
+        "_reader",
+        "_readers_until",
+        "_resumes",
+        "_revoked_names",
+        "_rules",
+        "_shapes",
+        "_snapshot_at",
+        "_store",
+        "_times",
+        "_turn_due",
+        "_walker",
+        "_work",
+        "applied",
+        "commits",
+        "compactions",
+        "database",
+        "fault",
+        "length",
+        "live_by_writer",
+        "mvcc",
+        "pages",
+        "removed",
+        "revoked",
+        "size",
+        "tail",
+        "turns",
     )  # fmt: skip
 
     def __init__(
@@ -131,6 +170,7 @@ class Backend:
         self._pending = 0
         self._pending_by = [0] * writers
         self._work: Nanoseconds = 0
+        self.fault: float = 0.0  # read from the disk for each revision that a compaction or a list walks, ns on average
         self._readers_until: Nanoseconds = 0
         self._resumes: Nanoseconds = 0
         self._reader = self._walker = 0
@@ -474,7 +514,7 @@ class Backend:
 
     def list_keys(self, now: Nanoseconds, keys: int, reader: int = 0) -> Nanoseconds:
         """A range read of `keys` keys by writer `reader` begins at `now`: when it ends. It holds store.mu shared until then."""
-        ends = now + keys * self._costs.read_key
+        ends = now + keys * self._costs.read_key + int(keys * self.fault)
         if ends > self._readers_until:
             self._readers_until, self._reader = ends, reader
         return ends
@@ -571,7 +611,7 @@ class Backend:
         removed = self._removed(job)
         work = walked * self._costs.scan + len(removed) * self._costs.delete
         self._work += work
-        ends = begins + work
+        ends = begins + work + int(walked * self.fault)
         self.tail.holds.append((ends, begins, COMPACTION))
         self.tail.compaction_held(ends - begins)
         self._pending += last  # finishedCompact in bucket `meta`

@@ -96,6 +96,8 @@ _FIGURES: Final[dict[Group, tuple[Figure, ...]]] = {
     "database": (
         _gauge("etcd.db_bytes_total", "bytes", "Size of the backend file; it never shrinks without defrag."),
         _gauge("etcd.db_bytes_in_use", "bytes", "The backend file without its free pages."),
+        _gauge("etcd.memory_bytes", "bytes", "Heap of a member whose memory is declared: index, log in memory, what Go lets grow."),
+        _gauge("etcd.database_missing_share", "share", "Part of the database file for which that memory has no room."),
         _gauge("etcd.seconds_to_quota", "seconds", "When the backend file passes the quota: reached, or extrapolated."),
     ),
     "API": (
@@ -345,7 +347,7 @@ _PLACE: Final = {name: place for place, name in enumerate(_BY_NAME)}
 _WRITES: Final = tuple(name for name, figure in _BY_NAME.items() if name.startswith("writes.") and figure.kind != "distribution")
 _FLEETS: Final = tuple(name for name in _BY_NAME if name.startswith(("fleet.", "map.")))
 _REPEATED: Final = {
-    "members.": ("wal_bytes_written", "wal_fsync_seconds"),
+    "members.": ("memory_bytes", "database_missing_share", "wal_bytes_written", "wal_fsync_seconds"),
     "controllers.": (
         "reconciles", "errors", "requests", "timeouts", "failing_keys", "runs_per_event", "adds", "retries", "dropped",
         "depth", "zero_value_keys", "queue_seconds", "work_seconds", "scan_seconds", "scanned", *_WRITES,

@@ -59,6 +59,7 @@ class Member(Section):
     wal: Name | None = field(None, "The disk of its machine that its log is on; when absent, the first.")
     backend: Name | None = field(None, "The disk of its machine that its database is on; when absent, the first.")
     zone: Name | None = field(None, "Where it is, for links between zones.")
+    memory: Size | None = field(None, "Memory that its machine gives it; enough for everything when absent.")
 
     @model_validator(mode="after")
     def _placed(self) -> Member:
@@ -156,6 +157,11 @@ class Costs(Section):
     index_walk: Duration = field(500, "Compaction: for each live key in the index walk.", "measured: 0.18 s for 350,000 keys")
     read_key: Duration = field(7 * MICROSECOND, "For each key a list returns.", "measured: 50,000 keys of 1 KiB in 0.35 s")
     index_key: Duration = field(300, "For each key a list walks in the index.", "measured: count of 50,000 keys in 15 ms")
+    page_fault: Duration = field(
+        667 * MICROSECOND,
+        "Read of a page of the database that is not in memory.",
+        "published: SD Application Performance Class 1, at least 1,500 random reads a second",
+    )
     page_write: Duration = field(10 * MICROSECOND, "Backend commit: for each dirty page.", "assumed: some us per page")
 
 
