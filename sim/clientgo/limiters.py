@@ -96,13 +96,13 @@ class ItemFastSlow:
 class Bucket:
     """One token bucket for all keys: `rate` tries per second, `burst` at once.
 
-    It remembers no key (TypedBucketRateLimiter).
+    It remembers no key (TypedBucketRateLimiter). make: the bucket of another release of x/time.
     """
 
     __slots__ = ("_reserve", "bucket")
 
-    def __init__(self, rate: float, burst: int):
-        self.bucket = TokenBucket(rate, burst)
+    def __init__(self, rate: float, burst: int, make: type[TokenBucket] = TokenBucket):
+        self.bucket = make(rate, burst)
         self._reserve = self.bucket.reserve
 
     def when(self, now: Nanoseconds, key: Hashable) -> Nanoseconds:

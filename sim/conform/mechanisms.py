@@ -64,7 +64,7 @@ from sim.conform.format import (
     read_whole_or_0,
     silent,
 )
-from sim.ratelimit.bucket import Reservation, bucket_for
+from sim.ratelimit.bucket import Reservation, TokenBucket, bucket_for
 from sim.units import SECOND, Nanoseconds
 
 
@@ -122,7 +122,16 @@ def _bucket(config: Config) -> Operations:
     }
 
 
-def _limiter(config: Config, kind: str | None = None) -> RateLimiter:
+def _readings_of_bucket(config: Config) -> list[Config]:
+    """A bucket inside may be that of x/time before 0.10, which client-go was released with up to 0.35; a trace does not say it."""
+    return [config, config.with_setting(_OLD_BUCKET, True)] if config.release <= (0, 35) else [config]
+
+
+def _bucket_of(config: Config) -> type[TokenBucket]:
+    return bucket_for((0, 9)) if config.take(read_flag, _OLD_BUCKET, default=False) else TokenBucket
+
+
+def _limiter(config: Config, kind: str | None = None, bucket: type[TokenBucket] = TokenBucket) -> RateLimiter:
     """The limiter that `config` describes; `kind` where the mechanism says it, else the config's own."""
     named = config.take(read_text, "kind", default=kind)
     match named.removeprefix("limiter.") if named else None:
@@ -139,13 +148,13 @@ def _limiter(config: Config, kind: str | None = None) -> RateLimiter:
             )
             config.finish("fast_ns", "slow_ns", "max_fast_attempts")
         case "bucket":
-            made = Bucket(config.take(read_rate, "rate", "qps", "limit"), config.take(read_whole, "burst"))
+            made = Bucket(config.take(read_rate, "rate", "qps", "limit"), config.take(read_whole, "burst"), bucket)
             config.finish("rate", "burst")
         case "max_of":
-            made = MaxOf(*(_limiter(member) for member in config.take(read_configs, "limiters")))
+            made = MaxOf(*(_limiter(member, bucket=bucket) for member in config.take(read_configs, "limiters")))
             config.finish("limiters")
         case "with_max_wait":
-            inner = _limiter(config.take(_read_only_limiter, "limiter", "inner", "limiters"))
+            inner = _limiter(config.take(_read_only_limiter, "limiter", "inner", "limiters"), bucket=bucket)
             made = WithMaxWait(inner, config.take(read_whole, "max_ns", "max_wait_ns", "max_delay_ns"))
             config.finish("limiter", "max_ns")
         case None:
@@ -164,7 +173,8 @@ def _read_only_limiter(value: object) -> Config:
 
 def _limiter_operations(kind: str) -> Callable[[Config], Operations]:
     def build(config: Config) -> Operations:
-        limiter = _limiter(config, kind)
+        bucket = _bucket_of(config)
+        limiter = _limiter(config, kind, bucket)
         return {
             "when": Operation(lambda now, key: {"delay_ns": limiter.when(now, key)}, (read_text,), ("delay_ns",), ("delay_ns",)),
             "forget": Operation(silent(lambda now, key: limiter.forget(key)), (read_text,)),
@@ -196,12 +206,13 @@ def _priority(config: Config) -> Operations:
 
 
 def _queue_limiter(config: Config, default: RateLimiter) -> RateLimiter:
+    bucket = _bucket_of(config)
     config.take(read_text, "name", default="")
     if config.has("kind"):
-        return _limiter(config)
+        return _limiter(config, bucket=bucket)
     described = config.take(read_config, "limiter", default=None)
     config.finish("limiter")
-    return default if described is None else _limiter(described)
+    return default if described is None else _limiter(described, bucket=bucket)
 
 
 def _queue_operations(queue: Queue | PriorityQueue) -> Operations:
@@ -458,15 +469,16 @@ def read_event(value: object) -> Event:
     )
 
 
+_OLD_BUCKET: Final = "x_time_before_0_10"
 _LIMITER_KINDS: Final = ("exponential", "fast_slow", "bucket", "max_of", "with_max_wait")
 
 CLIENT_MECHANISMS: Final[tuple[Mechanism, ...]] = (
     Mechanism("ratelimit.bucket", _bucket),
-    *(Mechanism(f"limiter.{kind}", _limiter_operations(kind)) for kind in _LIMITER_KINDS),
+    *(Mechanism(f"limiter.{kind}", _limiter_operations(kind), _readings_of_bucket) for kind in _LIMITER_KINDS),
     Mechanism("workqueue.queue", _queue),
     Mechanism("workqueue.delaying", _delaying),
-    Mechanism("workqueue.rate_limiting", _rate_limiting),
-    Mechanism("workqueue.priority", _priority),
+    Mechanism("workqueue.rate_limiting", _rate_limiting, _readings_of_bucket),
+    Mechanism("workqueue.priority", _priority, _readings_of_bucket),
     Mechanism("cache.key", _key),
     Mechanism("cache.store", _store),
     Mechanism("cache.delta_fifo", _delta_fifo, _readings_of_known),
