@@ -49,7 +49,9 @@ def in_unit(axis: Axis, unit: str, log: bool = False) -> None:
     """Ticks as people write the unit."""
     axis.set_major_formatter(FuncFormatter(lambda value, _: brief(float(f"{value:.6g}"), unit)))
     if log:
-        axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0), numticks=12))
+        low, high = axis.get_view_interval()
+        wide = low > 0 and high / low > 1e4
+        axis.set_major_locator(LogLocator(10, subs=(1.0,) if wide else (1.0, 2.0, 5.0), numticks=12))
         axis.set_minor_formatter(NullFormatter())
     else:
         axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))

@@ -61,6 +61,8 @@ def _panel(axes: Axes, found: Growth, at: Sequence[float]) -> None:
     if found.against != TIME and len(positive) == len(found.y) and spans_decades(found.x.tolist()):
         axes.set_xscale("log")
         axes.set_yscale("log")
+        top = max([float(found.y.max()), *(found.at(last, law).estimate for law in drawn)])
+        axes.set_ylim(top=min(axes.get_ylim()[1], 300 * top))
         in_unit(axes.xaxis, "", log=True)
     else:
         in_unit(axes.xaxis, "")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 SCHEMA_VERSION = 1
+_MEANINGLESS = 1e3
 
 
 def table(found: Growth, at: Sequence[float] = ()) -> pd.DataFrame:
@@ -42,7 +43,10 @@ def _end(given: Interval | Refused, name: str) -> float | None:
 def _standing(found: Growth, law: str) -> str:
     if found.best is not None and found.best.law.name == law:
         return "preferred" if not found.rivals else "best, not decided"
-    return "not excluded" if law in found.rivals else "worse"
+    if law in found.rivals:
+        return "not excluded"
+    one = next(each for each in found.fits if each.law.name == law)
+    return "not judged" if found.against != TIME and one.aicc is None else "worse"
 
 
 def document(
@@ -174,6 +178,8 @@ def _at(found: Growth, x: float, console: Console) -> None:
         said = found.at(x, law)
         if isinstance(said.run, Refused):
             band = said.run.reason
+        elif said.run.high > _MEANINGLESS * max(said.run.low, 1e-300):
+            band = "the band of a further run spans more than a thousandfold"
         else:
             band = f"{value(max(said.run.low, 0.0), of)} .. {value(said.run.high, of)} for a further run"
         console.print(f"at {_x(found, x)}, {law}: {value(said.estimate, of)} ({band})", soft_wrap=True)
