@@ -7,8 +7,9 @@ meet the same world. Whatever is asked for in one call is simulated together on 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,11 +36,13 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came out: metrics and status of each replication, in order; problem: why the setting cannot be, or a run failed."""
+    """What came out: metrics and status of each replication, in order; problem: why the setting cannot be, or why a run of it
+    failed, which `failed` tells apart: a failed run says nothing of the setting."""
 
     metrics: tuple[dict[str, float | None], ...] = ()
     status: tuple[dict[str, str], ...] = ()
     problem: str = ""
+    failed: bool = False
 
 
 @dataclass(slots=True)
@@ -87,7 +90,8 @@ class Bench:
     def write_down(self, name: str, points: Sequence[Point], first: int, count: int, figures: Sequence[str]) -> None:
         """Make what was run a sweep of the store, for `etcdsim results` and SQL."""
         if points:
-            self._store.register(self._plan(points, first, count, name, figures))
+            with _told_full():
+                self._store.register(self._plan(points, first, count, name, figures))
 
     def _plan(self, points: Sequence[Point], first: int, count: int, name: str, figures: Sequence[str] = ()) -> Plan:
         options: dict[str, Any] = {"figures": tuple(figures)} if figures else {}
@@ -113,9 +117,11 @@ class Bench:
         answers = []
         for at in range(len(points)):
             cells = [cell for cell in plan.cells if cell.point == at]
-            lost = plan.problems.get(at) or next((_reason(cell, tally) for cell in cells if cell.key not in rows), "")
-            if lost:
-                answers.append(Answer(problem=lost))
+            lost = next((_reason(cell, tally) for cell in cells if cell.key not in rows), "")
+            if at in plan.problems:
+                answers.append(Answer(problem=plan.problems[at]))
+            elif lost:
+                answers.append(Answer(problem=f"a run failed: {lost}", failed=True))
             else:
                 told = [rows[cell.key] for cell in cells]
                 answers.append(Answer(tuple(metrics for metrics, _ in told), tuple(status for _, status in told)))
@@ -125,10 +131,8 @@ class Bench:
         def report(tally: Tally) -> None:
             self._told(f"{len(self.spent.settings)} settings, {len(self.spent.runs) + tally.done} runs")
 
-        try:
+        with _told_full():
             tally = Runner(plan, self._store, self._executor, self._workers, report).run()
-        except StoreFull as problem:
-            raise InputError(str(problem)) from None
         if tally.unsaved:
             raise InputError(f"{tally.full}: {tally.unsaved} runs could not be stored; make room and start again")
         return tally
@@ -150,6 +154,14 @@ class Bench:
             for key, metrics, status in self._store.query(f"SELECT key, metrics, status FROM runs WHERE key IN ({places})", part):
                 found[key] = json.loads(metrics), json.loads(status)
         return found
+
+
+@contextmanager
+def _told_full() -> Iterator[None]:
+    try:
+        yield
+    except StoreFull as problem:
+        raise InputError(str(problem)) from None
 
 
 def _reason(cell: Cell, tally: Tally) -> str:

@@ -33,7 +33,8 @@ def draw(growths: Sequence[Growth], at: Sequence[float] = ()) -> Figure:
 def _panel(axes: Axes, found: Growth, at: Sequence[float]) -> None:
     scale, name = _time_unit(found, at)
     last = float(max([found.x.max(), *at]))
-    grid = np.linspace(max(float(found.x.min()) * 0.8, 1e-9), last * 1.03, _GRID)
+    spaced = np.geomspace if found.against != TIME and found.x.min() > 0 else np.linspace
+    grid = spaced(max(float(found.x.min()) * 0.8, 1e-9), last * 1.03, _GRID)
     best = found.best.law.name if found.best is not None else None
     note = found.statement.partition(";")[0]
     head(axes, found.variant or found.figure, note if len(note) < 95 else f"{note[:92]}...")

@@ -162,6 +162,8 @@ def _laws(found: Growth) -> Any:
 def _parameter(given: Interval | Refused) -> str:
     if isinstance(given, Refused):
         return "-" if given.estimate is None else f"{given.estimate:.4g}"
+    if max(abs(given.low), abs(given.high)) > _MEANINGLESS * abs(given.estimate):
+        return f"{given.estimate:.4g} (not determined)"
     return f"{given.estimate:.4g} ({given.low:.3g} .. {given.high:.3g})"
 
 

@@ -17,7 +17,7 @@ from sim.sweeps.design import Point
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What is known of a setting. problem: why it cannot be simulated; it fails then."""
+    """What is known of a setting. problem: why it cannot be simulated, and fails, or why a run of it failed: undecided then."""
 
     point: Point
     outcome: Outcome
@@ -64,6 +64,6 @@ def probe(
 
 def _seen(point: Point, answer: Answer, requirements: Sequence[Goal], variant: str, level: float, count: int) -> Probe:
     if answer.problem:
-        return Probe(point, "fail", (), 0, answer.problem)
+        return Probe(point, "undecided" if answer.failed else "fail", (), 0, answer.problem)
     found = judged(answer, requirements, variant, level)
     return Probe(point, overall(found), found, count)

@@ -50,7 +50,8 @@ def estimate(one: Judgement) -> str:
     said = value(one.estimate, of)
     if one.interval is None or one.interval.low == one.interval.high:
         return said
-    return f"{said} ({value(one.interval.low, of)} .. {value(one.interval.high, of)})"
+    low = max(one.interval.low, 0.0) if one.estimate >= 0 else one.interval.low  # no figure is below zero
+    return f"{said} ({value(low, of)} .. {value(one.interval.high, of)})"
 
 
 def value(given: float, of: str) -> str:

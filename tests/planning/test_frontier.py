@@ -104,6 +104,21 @@ def test_a_setting_that_cannot_be_fails_with_its_reason() -> None:
     assert (limit.meets, limit.fails, limit.binds) == (8, 9, "controllers.mine.count: too many")
 
 
+def test_a_run_that_failed_decides_nothing() -> None:
+    class Failing(Known):
+        def answer(self, asks: Any) -> Any:
+            found = super().answer(asks)
+            return [
+                type(one)(problem="a run failed: out of memory", failed=True) if ask.point[COUNT] == 8 else one
+                for ask, one in zip(asks, found, strict=True)
+            ]
+
+    limit = find(Failing(law(0.02)), most=128).limits[0]
+    assert limit.probes[8].outcome == "undecided"
+    assert limit.fails is not None
+    assert 37 <= limit.fails <= 40
+
+
 def test_tables_and_picture(tmp_path: Path) -> None:
     found = find(Known(law(0.1)), settings=[{QPS: 5}, {QPS: 10}])
     assert found.table()["meets"].notna().all()
