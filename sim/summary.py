@@ -78,7 +78,8 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
         "etcd.proposals_failed": leader.failed,
         "etcd.requests_refused": sum(leader.refused.values()),
         "etcd.reads": world.reads.served,
-        "etcd.leader_changes": 0,
+        "etcd.leader_changes": leader.changes,
+        "etcd.leaderless_seconds": seconds(world.elections.leaderless),
         "etcd.writes_per_batch": leader.entries / leader.batches if leader.batches else None,
         "apiserver.conflicts": sum(server.conflicts for server in world.servers),
         "apiserver.rejected": sum(server.rejected for server in world.servers),
@@ -139,9 +140,8 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
         status[WARM_UP] = "never" if warm_up is None else "reached"
     for name, found in distributions.items():
         metrics.update(found.figures(name))
-    for name, follower in world.followers.items():
-        metrics[f"members.{name}.wal_bytes_written"] = follower.written
-    metrics[f"members.{world.member}.wal_bytes_written"] = leader.log.written
+    for name, member in world.members.items():
+        metrics[f"members.{name}.wal_bytes_written"] = member.log.written
     for name, shape in world.shapes.items():
         if shape.entries:
             metrics[f"objects.{name}.wal_entries"] = shape.entries

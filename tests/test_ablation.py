@@ -104,7 +104,11 @@ FULL = {"etcd.quota": "4MiB", f"{CONTROLLER}.leader_election": False}  # else NO
 
 
 def stall(member: str) -> dict[str, Any]:
-    return {"faults": {"stall": {"kind": "disk_stall", "target": f"members.{member}", "at": "10s", "for": "1.8s"}}}
+    """A stall that costs no lead."""
+    return {
+        "faults": {"stall": {"kind": "disk_stall", "target": f"members.{member}", "at": "10s", "for": "1.8s"}},
+        "etcd.flags.election-timeout": "10s",
+    }
 
 
 STATIONS: dict[str, Case] = {

@@ -1,6 +1,7 @@
 """From a declared scenario to a world that runs: mechanisms with their streams, processes with their mechanisms.
 
-Every component draws from the stream of its own name, so two variants of a scenario meet the same world. The first member leads.
+Every component draws from the stream of its own name, so two variants of a scenario meet the same world.
+The first member leads at the start.
 """
 
 from __future__ import annotations
@@ -17,14 +18,15 @@ from sim.assembly.ground import Ground, table
 from sim.assembly.guards import Guards, guards
 from sim.assembly.workloads import Workloads
 from sim.etcd.backend import Backend
-from sim.etcd.follower import Follower
+from sim.etcd.member import Member
 from sim.etcd.memory import Memory
 from sim.etcd.request import Shape
 from sim.journal import Samples
 from sim.processes.cohorts import Cohorts
+from sim.processes.elections import Elections
 from sim.processes.events import Clock
 from sim.processes.gateway import Gateway, Latencies
-from sim.processes.leader import Leader
+from sim.processes.lead import Lead
 from sim.processes.lookups import LookupTally
 from sim.processes.manager import Leadership, Manager
 from sim.processes.reads import Reads
@@ -46,10 +48,10 @@ class World:
     env: Clock
     scenario: Scenario
     writers: list[str]
-    member: str
+    members: dict[str, Member]
     backend: Backend
-    leader: Leader
-    followers: dict[str, Follower]
+    leader: Lead
+    elections: Elections
     gateways: list[Gateway]
     hubs: list[WatchHub]
     controllers: list[RunningController]
@@ -85,8 +87,9 @@ class World:
 def build(scenario: Scenario, seed: int, horizon: Nanoseconds | None = None) -> World:
     """Assemble one variant of a scenario, ready to run from time 0. horizon: how far, nanoseconds; the scenario's where None."""
     ground = Ground(scenario, seed)
-    calendars = Calendars(ground, scenario.horizon if horizon is None else horizon)
-    cluster = Cluster(ground, calendars)
+    until = scenario.horizon if horizon is None else horizon
+    calendars = Calendars(ground, until)
+    cluster = Cluster(ground, calendars, until)
     servers = ApiServers(ground, cluster, calendars)
     servers.background()
     cluster.compact_itself()
@@ -96,7 +99,7 @@ def build(scenario: Scenario, seed: int, horizon: Nanoseconds | None = None) -> 
     calendars.announce()
     cluster.backend.begin()
     return World(
-        ground.env, scenario, ground.writers, cluster.leading, cluster.backend, cluster.leader, cluster.followers,
+        ground.env, scenario, ground.writers, cluster.members.by_name, cluster.backend, cluster.leader, cluster.elections,
         servers.gateways, servers.hubs, controllers.running, servers.clients, controllers.managers, controllers.leaderships,
         workloads.writes, workloads.fleets,
         ground.incidents, workloads.client_latencies, ground.list_durations, ground.shapes,

@@ -1,33 +1,28 @@
-"""The etcd cluster of a scenario: members, disks, links, backend, compaction. The first member leads."""
+"""The etcd cluster of a scenario: members, disks, links, backend, compaction. The first member leads at the start."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from sim.apiserver.objects import ABSENT, EventType, ObjectKey, Version
 from sim.apiserver.versions import Versions
-from sim.assembly.disks import Devices
 from sim.assembly.faults import Calendars
 from sim.assembly.ground import Ground
 from sim.assembly.guards import guarded
+from sim.assembly.members import Members
 from sim.etcd.backend import Backend, BackendCosts, BackendRules
 from sim.etcd.bbolt import Pages
-from sim.etcd.follower import Follower
 from sim.etcd.memory import Memory
 from sim.etcd.mvcc import Mvcc
 from sim.etcd.request import Op, Outcome, Shape
-from sim.hardware.cpu import Cpu
-from sim.hardware.disk import Disk, SharedLog
-from sim.hardware.link import one_way
 from sim.processes import background
+from sim.processes.elections import ElectionRules, Elections
 from sim.processes.events import Call, Ghost
-from sim.processes.leader import Leader, LeaderRules
+from sim.processes.lead import Lead
+from sim.processes.leader import LeaderRules
 from sim.processes.lone_leader import LoneLeader
 from sim.processes.memory import watch_memory
 from sim.processes.reads import ReadCosts, Reads
 from sim.processes.watch import WatchHub
 from sim.scenario.links import path
-from sim.scenario.machines import Machine
 from sim.units import Nanoseconds
 
 COMPACT_KEY_BYTES = len("compact_rev_key")
@@ -37,10 +32,8 @@ COMPACT_VALUE_BYTES = 8
 class Cluster:
     """The members at work. truth: the versions that etcd holds; hubs: the API servers that watch."""
 
-    def __init__(self, ground: Ground, calendars: Calendars):
-        self.ground = ground
-        self._cpus: dict[str, Cpu] = {}  # by machine
-        self._devices = Devices(ground, calendars)
+    def __init__(self, ground: Ground, calendars: Calendars, horizon: Nanoseconds):
+        self.ground, self._calendars = ground, calendars
         scenario, env = ground.scenario, ground.env
         etcd, costs = scenario.etcd, scenario.etcd.costs
         release = etcd.release
@@ -49,12 +42,13 @@ class Cluster:
             for name, client in scenario.clients.items()
         }
         self.compact_shape = Shape("compact_rev_key", COMPACT_KEY_BYTES, COMPACT_VALUE_BYTES)
-        self.leading, *following = etcd.members
-        wal, file = self._disks(self.leading)
+        self.members = Members(ground, calendars, horizon)
+        first = next(iter(etcd.members))
+        followers, leading = self.members.lead(first, 0), self.members.by_name[first]
         pages = Pages(small_follows_fill=release >= (3, 6, 0))
         mvcc = Mvcc(pages, keep_tombstone_at_compaction=_since(release, 34, 16))
         self.backend = Backend(
-            mvcc, pages, file, ground.delays(costs.apply, f"etcd.{self.leading}.apply").draw,
+            mvcc, pages, leading.file, leading.apply,
             BackendCosts(costs.scan, costs.delete, costs.index_walk, costs.read_key + costs.index_key, costs.page_write),
             BackendRules(
                 etcd.batch_interval, etcd.batch_limit, etcd.compaction.batch, etcd.compaction.pause,
@@ -62,29 +56,27 @@ class Cluster:
             ),
             [*ground.shapes.values(), *self.client_shapes.values(), self.compact_shape], len(ground.writers),
         )  # fmt: skip
-        if isinstance(wal, SharedLog):
-            wal.catch_up = self.backend.advance
-        self.followers: dict[str, Follower] = {}
-        for name in following:
-            disk, _ = self._disks(name)
-            self.followers[name] = Follower(self._link(self.leading, name), self._link(name, self.leading), disk)
-        beside = not following and not _since(release, 21, 5)
-        self.leader = (LoneLeader if beside else Leader)(
-            env, wal, list(self.followers.values()), self.backend,
+        self.members.beside(self.backend)
+        beside = len(etcd.members) == 1 and not _since(release, 21, 5)
+        self.leader = (LoneLeader if beside else Lead)(
+            env, leading, followers, self.backend,
             LeaderRules(
                 etcd.quota, etcd.request_timeout, etcd.max_gap, costs.ready, costs.entry, costs.request, costs.request_per_kib,
-                etcd.segment_size, self._quorum_rtt(), etcd.max_request,
+                etcd.segment_size, self._quorum_rtt(first), etcd.max_request,
             ),
-            len(ground.writers), self._applied, ground.incident, self._cpu(self.leading),
+            len(ground.writers), self._applied, ground.incident,
         )  # fmt: skip
+        self.elections = self._elections()
         self.door = guarded(ground, self.leader, self.backend, self.client_shapes)
         self.reads = Reads(
             env, self.leader, self.backend, ReadCosts(costs.request, costs.index_key, costs.read_key, costs.ready),
-            self._cpu(self.leading),
+            leading.cpu,
         )  # fmt: skip
+        self.leader.moved = lambda member: self.reads.move(member.cpu)
         self.truth = Versions()
         self.hubs: list[WatchHub] = []
         self._lessor = background.Lessor(env, lambda: self.call("etcd"))
+        self.leader.promoted = self._lessor.promoted
         self.memories = self._memories()
         preloaded = ground.writer("preloaded")
         for name, count in etcd.preload.items():
@@ -109,9 +101,8 @@ class Cluster:
             total = sum(weight for _, weight in weights)
             return sum(shape.key_bytes * weight for shape, weight in weights) / total if total else 0.0
 
-        first = next(iter(etcd.members))
         ground.env.process(
-            watch_memory(ground.env, memories, first, self.leader, backend, key_bytes, etcd.costs.page_fault, ground.incident)
+            watch_memory(ground.env, memories, self.leader, backend, key_bytes, etcd.costs.page_fault, ground.incident)
         )
         return memories
 
@@ -127,29 +118,27 @@ class Cluster:
         else:
             env.process(background.revision_compaction(env, call, compaction.every, retention, lambda: mvcc.revision))
 
-    def _cpu(self, member: str) -> Cpu | None:
-        """The cores of a member's machine; None where nobody waits for one."""
-        scenario = self.ground.scenario
-        name = scenario.etcd.members[member].machine
-        machine = Machine() if name is None else scenario.machines[name]
-        if machine.cores is None:
-            return None
-        return self._cpus.setdefault(f"members.{member}" if name is None else name, Cpu(machine.cores, machine.foreign_cores))
+    def _elections(self) -> Elections:
+        """Who leads when the first leader is lost; it watches from the start where the scenario says that this may be."""
+        ground, etcd, lead = self.ground, self.ground.scenario.etcd, self.leader
+        flags = etcd.flags
+        rules = ElectionRules(flags.heartbeat_interval, flags.election_timeout // flags.heartbeat_interval, etcd.pre_vote)
+        phase = ground.stream("etcd.commit-timers", 64).uniform
+        elections = Elections(
+            ground.env, lead, self.members.by_name, self.members.routes, self.members.lead, rules,
+            ground.stream("etcd.elections", 256).uniform, lambda: int(phase() * etcd.batch_interval), ground.incident,
+        )  # fmt: skip
+        lead.be_wary(flags.election_timeout - flags.heartbeat_interval)
+        if self._calendars.among_members:
+            lead.watch()
+        elections.expect(self._calendars.moments(), self.members.gaps())
+        return elections
 
-    def _disks(self, name: str) -> tuple[Disk, Disk]:
-        """A member's disk as its WAL and its backend see it."""
-        return self._devices.files(name, leads=name == self.leading)
-
-    def _link(self, one: str, other: str) -> Callable[[], Nanoseconds]:
-        """Draws the time of one message from one member to the other."""
-        link = path(self.ground.scenario.etcd, one, other)
-        return one_way(link.rtt, link.jitter, self.ground.stream(f"etcd.link.{one}-{other}"), link.loss)
-
-    def _quorum_rtt(self) -> Nanoseconds:
+    def _quorum_rtt(self, leader: str) -> Nanoseconds:
         """Round trip of the leader with the last one of the nearest quorum."""
         etcd = self.ground.scenario.etcd
-        trips = sorted(path(etcd, self.leading, name).rtt for name in self.followers)
-        return trips[len(etcd.members) // 2 - 1] if trips else 0
+        trips = sorted(path(etcd, leader, name).rtt for name in etcd.voters if name != leader)
+        return trips[len(etcd.voters) // 2 - 1] if trips else 0
 
     def _applied(self, entry: Call | Ghost) -> None:
         """An entry other than a write-once key has its outcome: tell the watches and the lessor."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sim.assembly.faults import Calendars
 from sim.assembly.ground import Ground
-from sim.hardware.disk import Disk, SharedFile, SharedLog
+from sim.hardware.disk import Disk, SharedFile, SharedLog, Stalls
 from sim.hardware.iops import Iops
 from sim.scenario.machines import Device, device
 
@@ -16,14 +16,14 @@ class Devices:
         self._ground, self._calendars = ground, calendars
         self._allowances: dict[str, Iops | None] = {}  # by device
 
-    def files(self, member: str, leads: bool) -> tuple[Disk, Disk]:
-        """The log and the backend of a member. leads: whether stalls of the leader's disk hit it."""
+    def files(self, member: str) -> tuple[Disk, Disk]:
+        """The log and the backend of a member."""
         ground, calendars = self._ground, self._calendars
         on_log, on_file = device(ground.scenario, member, "wal"), device(ground.scenario, member, "backend")
         law = on_file.profile.backend_fdatasync or on_file.profile.fdatasync
         log_draw = ground.delays(on_log.profile.fdatasync, f"etcd.{member}.wal").draw
         file_draw = ground.delays(law, f"etcd.{member}.backend").draw
-        log_stalls, file_stalls = calendars.stalls(member, "wal", leads), calendars.stalls(member, "backend", leads)
+        log_stalls, file_stalls = Stalls(calendars.stalls(member, "wal", ())), Stalls(calendars.stalls(member, "backend", ()))
         log_speed, file_speed = float(on_log.profile.bandwidth), float(on_file.profile.bandwidth)
         log_limit, file_limit = self._allowance(on_log), self._allowance(on_file)
         if on_log.name != on_file.name:

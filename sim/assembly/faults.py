@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Literal
 
 from sim.assembly.ground import Ground
-from sim.hardware.disk import Stalls
-from sim.scenario.faults import Fault
+from sim.scenario import links
+from sim.scenario.faults import LEADER, Fault
 from sim.scenario.machines import Device, File, device
 from sim.units import Nanoseconds, seconds
 
-_WHAT: Final = {
-    "disk_stall": "freezes", "apiserver_outage": "does not listen", "apiserver_slow": "is slow", "webhook_failure": "fails",
-    "reconcile_failure": "cannot reconcile",
-}  # fmt: skip
 Spell = tuple[Nanoseconds, Nanoseconds]
 """From when until when, nanoseconds."""
+Led = Sequence[Spell]
+"""When a member led."""
+_TO_MEMBERS: Final = frozenset({"pause", "crash", "partition", "loss"})
+_SAID: Final = {
+    "disk_stall": "the disk of {} freezes",
+    "pause": "the process of {} is paused",
+    "crash": "{} crashes and is back",
+    "partition": "{} is cut off",
+    "loss": "{} loses segments",
+    "apiserver_outage": "{} does not listen",
+    "apiserver_slow": "{} is slow",
+    "webhook_failure": "{} fails",
+    "reconcile_failure": "{} cannot reconcile",
+}
 
 
 class Calendars:
@@ -37,18 +47,65 @@ class Calendars:
             drawn.append((at, at + fault.for_))
         return drawn
 
+    def _of(self, *kinds: str) -> Iterator[tuple[Fault, list[Spell]]]:
+        for name, fault in self._scenario.faults.items():
+            if fault.kind in kinds:
+                yield fault, self.spells[name]
+
+    @property
+    def among_members(self) -> bool:
+        """Whether anything ever happens to a member's process or to the links between them."""
+        return any(fault.kind in _TO_MEMBERS for fault in self._scenario.faults.values())
+
     def outages(self, apiserver: str) -> list[Spell]:
         """When nobody listens at the API servers of a name."""
+        found = (spell for fault, spells in self._of("apiserver_outage") if fault.victim == apiserver for spell in spells)
+        return sorted(found)
+
+    def stalls(self, member: str, file: File, led: Led) -> list[Spell]:
+        """When the disk under a file of a member is frozen; of what is aimed at the leader, what began while it led."""
+        on = device(self._scenario, member, file)
+        found = list(self._own(on))
+        for fault, spells in self._of("disk_stall"):
+            if fault.target == on.name or fault.hits(member, file):
+                found += spells
+            elif fault.hits_leader(file):
+                found += _begun(spells, led)
+        return found
+
+    def stops(self, member: str, led: Led) -> list[tuple[Nanoseconds, Nanoseconds, bool]]:
+        """When the process of a member does nothing, and whether it has crashed; of what is aimed at the leader as for stalls."""
+        found: list[tuple[Nanoseconds, Nanoseconds, bool]] = []
+        for fault, spells in self._of("pause", "crash"):
+            if fault.target == f"members.{member}":
+                found += [(*spell, fault.kind == "crash") for spell in spells]
+            elif fault.target == LEADER:
+                found += [(*spell, fault.kind == "crash") for spell in _begun(spells, led)]
+        return sorted(found)
+
+    def cuts(self, one: str, other: str, led: Led = (), other_led: Led = ()) -> list[Spell]:
+        """When nothing gets from one member to another, which led at those times."""
+        found: list[Spell] = []
+        for fault, spells in self._of("partition"):
+            if self._between(fault, one, other):
+                found += spells
+            elif LEADER in (fault.members or ()):
+                mine = () if other in (fault.members or ()) else _begun(spells, led)
+                found += {*mine, *(() if one in (fault.members or ()) else _begun(spells, other_led))}
+        return sorted(found)
+
+    def losses(self, one: str, other: str) -> list[tuple[Nanoseconds, Nanoseconds, float]]:
+        """When more than usual is lost between two members, and which share."""
         return sorted(
-            spell for name, fault in self._scenario.faults.items()
-            if fault.kind == "apiserver_outage" and fault.victim == apiserver for spell in self.spells[name]
+            (*spell, fault.rate or 0.0)
+            for fault, spells in self._of("loss") if self._between(fault, one, other) for spell in spells
         )  # fmt: skip
 
     def slowness(self, apiserver: str, now: Callable[[], Nanoseconds]) -> Callable[[], Nanoseconds] | None:
         """What a request that begins now takes longer at the API servers of a name; None where that is always nothing."""
         slow = [
-            (*spell, fault.adds or 0) for name, fault in self._scenario.faults.items()
-            if fault.kind == "apiserver_slow" and fault.victim == apiserver for spell in self.spells[name]
+            (*spell, fault.adds or 0)
+            for fault, spells in self._of("apiserver_slow") if fault.victim == apiserver for spell in spells
         ]  # fmt: skip
         return (lambda: sum(adds for begins, ends, adds in slow if begins <= now() < ends)) if slow else None
 
@@ -56,24 +113,20 @@ class Calendars:
         self, kind: Literal["webhook_failure", "reconcile_failure"], victim: str, now: Callable[[], Nanoseconds]
     ) -> Callable[[], bool] | None:
         """Whether a webhook, or all that a controller does, fails now; None where it never does."""
-        spells = [
-            spell for name, fault in self._scenario.faults.items()
-            if fault.kind == kind and fault.victim == victim for spell in self.spells[name]
-        ]  # fmt: skip
-        return (lambda: any(begins <= now() < ends for begins, ends in spells)) if spells else None
+        failing = [spell for fault, spells in self._of(kind) if fault.victim == victim for spell in spells]
+        return (lambda: any(begins <= now() < ends for begins, ends in failing)) if failing else None
 
-    def stalls(self, member: str, file: File, leads: bool) -> Stalls:
-        """When the disk under a file of a member is frozen; what is aimed at the leader counts where it `leads`."""
-        on = device(self._scenario, member, file)
-        under = on.name
-        return Stalls(
-            self._own(on) + [
-                spell for name, fault in self._scenario.faults.items()
-                if fault.kind == "disk_stall"
-                and (fault.target == under or fault.hits(member, file) or (leads and fault.hits_leader(file)))
-                for spell in self.spells[name]
-            ]
-        )  # fmt: skip
+    def _between(self, fault: Fault, one: str, other: str) -> bool:
+        if fault.link is not None:
+            return set(links.ends(fault.link, list(self._scenario.etcd.members)) or ()) == {one, other}
+        return (one in (fault.members or ())) != (other in (fault.members or ()))
+
+    def moments(self) -> list[Nanoseconds]:
+        """When something begins or ends that may cost the lead, or bring a member back."""
+        found = {
+            moment for fault, spells in self._of("pause", "crash", "partition") for spell in spells for moment in spell
+        }  # fmt: skip
+        return sorted(found)
 
     def _own(self, on: Device) -> list[Spell]:
         """When a device freezes by itself, as its profile says."""
@@ -93,7 +146,15 @@ class Calendars:
     def announce(self) -> None:
         """Note each fault among the incidents."""
         for name, fault in self._scenario.faults.items():
-            whom = f"the disk of {fault.target}" if fault.kind == "disk_stall" else fault.target
-            what = _WHAT[fault.kind]
+            whom = fault.target or fault.link or " and ".join(fault.members or ())
             for begins, _ in self.spells[name]:
-                self._ground.incident(begins, fault.kind, f"{name}: {whom} {what} for {seconds(fault.for_):g} s")
+                said = _SAID[fault.kind].format(whom)
+                self._ground.incident(begins, fault.kind, f"{name}: {said} {_for(fault)} {seconds(fault.for_):g} s")
+
+
+def _for(fault: Fault) -> str:
+    return "after" if fault.kind == "crash" else "for"
+
+
+def _begun(spells: list[Spell], led: Led) -> list[Spell]:
+    return [spell for spell in spells if any(begins <= spell[0] < ends for begins, ends in led)]

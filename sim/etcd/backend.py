@@ -25,7 +25,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -37,7 +37,7 @@ from sim.etcd.bbolt import Pages
 from sim.etcd.mvcc import Compacted, CompactedError, FutureRevisionError, KeyState, Mvcc
 from sim.etcd.request import COHORT, CREATED, PUT_ONCE, Entry, Many, Op, Outcome, Shape
 from sim.etcd.tail import COMMIT, COMPACTION, Tail
-from sim.hardware.disk import NEVER, Disk
+from sim.hardware.disk import NEVER, Disk, Stalls
 from sim.journal import Journal
 from sim.units import MILLISECOND, Bytes, Nanoseconds
 
@@ -484,6 +484,50 @@ class Backend:
         for shape in self._shapes:
             shape.create_element = shape.element(revision, revision, 1)
         self._element_limit = (1 << (7 * wal.vl(revision))) - 1
+
+    # ---- the member that does all this, and when it does nothing
+
+    def postpone(self, now: Nanoseconds, entries: Sequence[Entry], down: Stalls) -> None:
+        """The entries that were just handed over, at `now`, are applied by a process that does nothing at times."""
+        times, latencies, executions = self._times, self._latencies, self._executions
+        for place in range(bisect_right(times, down.next_start(now)), len(times)):
+            shift = down.finish(now, times[place]) - times[place]
+            times[place] += shift
+            latencies[place] += shift
+            executions[place] += shift
+        for entry in entries:
+            entry.done = down.finish(now, entry.done)
+            if entry.op is Op.COHORT:
+                entry.times = np.array([down.finish(now, int(done)) for done in entry.times], dtype=np.int64)  # type: ignore[attr-defined]
+        self._free = down.finish(now, self._free)
+
+    def freeze(self, now: Nanoseconds, until: Nanoseconds) -> None:
+        """Its process does nothing from now to `until`: the lock is given to nobody."""
+        self.advance(now)
+        self._free = max(self._free, until)
+
+    def move(self, now: Nanoseconds, disk: Disk, apply_cost: Callable[[], Nanoseconds], commits_in: Nanoseconds) -> None:
+        """Another member leads: its own disk, its own commit timer, which rings in `commits_in`; the same store.
+
+        Simplified: it has applied by now what was handed to the old leader's applier; a commit or a compaction's turn that runs
+        there ends here now.
+        """
+        self.advance(now)
+        self._disk, self._apply_cost = disk, apply_cost
+        for journal in (self.applied, self.commits, self.database, self.removed, self.turns, self.compactions):
+            first = len(journal.times) - journal.ahead(now)
+            for place in range(first, len(journal.times)):
+                if journal is self.applied:
+                    early = journal.times[place] - now
+                    for column in journal.columns[:2]:
+                        column[place] = max(0, column[place] - early)
+                journal.times[place] = now
+        self._free = self._resumes = now
+        self._readers_until = min(self._readers_until, now)
+        self._commit_due = now + commits_in
+        if self._turn_due != NEVER:
+            self._turn_due = max(self._turn_due, now)
+        self._next_due = min(self._commit_due, self._turn_due)
 
     # ---- the lock's other users
 

@@ -9,35 +9,43 @@ arrive, at its disk's bandwidth, not in the save; it is never behind enough to n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from array import array
+from bisect import bisect_right
 
-from sim.etcd import wal
-from sim.hardware.disk import Disk
-from sim.journal import Journal
+from sim.etcd.member import Member
+from sim.hardware.route import Route
 from sim.units import Bytes, Nanoseconds
+
+_RECONNECT: Nanoseconds = 100_000_000
+"""A member that starts again is dialled within this time (rafthttp: stream.go, 100 ms between two attempts)."""
 
 
 class Follower:
-    """One follower's log. `there` and `back` draw the time of a message from and to the leader, nanoseconds.
+    """One follower's log, as the leader's messages make it grow. `there` and `back` are the ways from and to the leader.
 
     Each message brings its own three draws, there, fdatasync and back; a save takes that of the first message that rides in it.
+
+    arrived: when each message has come, from the one with the ordinal `noted_from` on (see `noted`).
     """
 
     __slots__ = (
-        "_draws", "_ended", "_last_ack", "_last_arrival", "_ns_per_byte", "_save_ends", "_save_starts", "_stalls", "_took", "saves",
-        "written",
+        "_back", "_draws", "_ended", "_last_ack", "_last_arrival", "_log", "_ns_per_byte", "_save_ends", "_save_starts", "_stalls",
+        "_there", "_took", "arrived", "member", "noted_from",
     )  # fmt: skip
 
-    def __init__(self, there: Callable[[], Nanoseconds], back: Callable[[], Nanoseconds], disk: Disk):
-        self._draws = zip(iter(there, None), iter(disk.draw, None), iter(back, None), strict=False).__next__
+    def __init__(self, member: Member, there: Route, back: Route):
+        disk = member.wal
+        self.member, self._there, self._back = member, there, back
+        self._draws = zip(iter(there.draw, None), iter(disk.draw, None), iter(back.draw, None), strict=False).__next__
         self._ns_per_byte, self._stalls = disk.ns_per_byte, disk.stalls
+        self._log = member.log
         self._last_arrival: Nanoseconds = 0
         self._save_starts: Nanoseconds = -1
-        self._save_ends: Nanoseconds = 0
+        self._save_ends: Nanoseconds = member.busy_until
         self._last_ack: Nanoseconds = 0
-        self.saves = Journal(1)  # duration
-        self._ended, self._took = self.saves.times.append, self.saves.columns[0].append
-        self.written: Bytes = 0
+        self._ended, self._took = member.saves.times.append, member.saves.columns[0].append
+        self.arrived: array[Nanoseconds] = array("q")
+        self.noted_from = 0
 
     def append(self, sent: Nanoseconds, size: Bytes) -> Nanoseconds:
         """Time at which the leader has the acknowledgement of `size` bytes of entries that it sends at `sent`."""
@@ -46,7 +54,7 @@ class Follower:
         if arrived < self._last_arrival:  # one stream: in order
             arrived = self._last_arrival
         self._last_arrival = arrived = arrived + int(size * self._ns_per_byte)
-        self.written += size + wal.HARD_STATE_FRAME
+        self._log.written += size + 40  # wal.HARD_STATE_FRAME
         ends = self._save_ends
         if arrived > self._save_starts:  # else it rides in the save already planned
             self._save_starts = starts = arrived if arrived > ends else ends
@@ -62,6 +70,83 @@ class Follower:
         self._last_ack = acked
         return acked
 
+    def noted(self, sent: Nanoseconds, size: Bytes) -> Nanoseconds:
+        """As `append`, and remembers when it arrives: the lead may change, and then counts who has what."""
+        acked = self.append(sent, size)
+        self.arrived.append(self._last_arrival)
+        return acked
+
+    def note_from(self, ordinal: int) -> None:
+        """Begin to note, with the last message that was sent, whose ordinal this is."""
+        self.noted_from = ordinal
+        self.arrived.append(self._last_arrival)
+
+    def has(self, now: Nanoseconds) -> int:
+        """The ordinal of the last message that has come by now; one before `noted_from` where none of the noted has."""
+        return self.noted_from + bisect_right(self.arrived, now) - 1
+
+    def heard(self, now: Nanoseconds) -> Nanoseconds:
+        """When the last of the noted messages has come by now; -1 where none has."""
+        place = bisect_right(self.arrived, now)
+        return self.arrived[place - 1] if place else -1
+
+    def forget(self, ordinal: int) -> None:
+        """Messages up to that ordinal are of no interest any more; the last one that is noted stays."""
+        count = min(ordinal - self.noted_from + 1, len(self.arrived) - 1)
+        if count > 0:
+            del self.arrived[:count]
+            self.noted_from += count
+
     def answers(self, at: Nanoseconds) -> Nanoseconds:
         """When it answers a message without entries that reaches it at `at`: after its save in progress."""
         return self._save_ends if self._save_starts <= at < self._save_ends else at
+
+    def leave(self, now: Nanoseconds) -> None:
+        """The leader it follows is no longer its leader: a save that has not begun will not, one that has ends as planned."""
+        member = self.member
+        times, durations = member.saves.times, member.saves.columns[0]
+        while times and times[-1] - durations[-1] > now:
+            times.pop()
+            durations.pop()
+        member.busy_until = max(times[-1] if times else 0, now)
+
+
+class TroubledFollower(Follower):
+    """A follower that is paused or crashes, or whose links are cut or lose more than usual: all known beforehand.
+
+    A process that is paused takes what has come meanwhile after the pause. What it had not saved when it crashed, and what comes
+    until it is back, it is sent again then.
+    """
+
+    __slots__ = ()
+
+    def append(self, sent: Nanoseconds, size: Bytes) -> Nanoseconds:
+        """Time at which the leader has the acknowledgement of `size` bytes of entries that it sends at `sent`."""
+        there, fdatasync, back = self._draws()
+        member = self.member
+        arrived = max(self._there.arrives(sent, there), self._last_arrival) + int(size * self._ns_per_byte)
+        arrived = member.down.after(arrived)
+        self._log.written += size + 40  # wal.HARD_STATE_FRAME
+        ends = self._save_ends
+        while True:
+            if arrived > self._save_starts:
+                starts = max(arrived, ends)
+                ends = starts + fdatasync if self._stalls is None else self._stalls.finish(starts, starts + fdatasync)
+                lost = member.crash_between(arrived, ends)
+                if lost is not None:  # gone with the process: sent again
+                    arrived, ends = lost + _RECONNECT, lost
+                    continue
+                self._save_starts = starts
+                self._save_ends = ends = member.down.after(ends)
+                self._ended(ends)
+                self._took(ends - starts)
+            break
+        self._last_arrival = arrived
+        acked = max(self._back.arrives(ends, back), self._last_ack)
+        self._last_ack = acked
+        return acked
+
+    def answers(self, at: Nanoseconds) -> Nanoseconds:
+        """When the leader could have the answer to a message without entries that reaches it at `at` where all is well."""
+        taken = self.member.down.after(self._there.arrives(at, 0))
+        return self._back.arrives(self.member.down.after(super().answers(taken)), 0)

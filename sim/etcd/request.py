@@ -63,6 +63,8 @@ class Outcome(IntEnum):
     """The object is larger than the API server (413) or etcd (request is too large) takes."""
     READ_ONLY = 15
     """A breaker of the API server is open: 429 without a Retry-After, which no client sends again by itself."""
+    UNAVAILABLE = 16
+    """The member that had it is gone: whether it was done is not known (gRPC: Unavailable)."""
 
 
 # Looking a member up in its enumeration costs more than the rest of a comparison (Python 3.11): the hot path uses these.

@@ -44,6 +44,11 @@ class Stalls:
         index = bisect_right(self._ends, at)
         return self._starts[index] if index < len(self._starts) else NEVER
 
+    def after(self, at: Nanoseconds) -> Nanoseconds:
+        """`at`, or the end of the stall that holds then."""
+        index = bisect_right(self._ends, at)
+        return self._ends[index] if index < len(self._starts) and self._starts[index] <= at else at
+
     def finish(self, at: Nanoseconds, end: Nanoseconds) -> Nanoseconds:
         """When work that would take from `at` to `end` on a healthy device is done."""
         index = bisect_right(self._ends, at)
@@ -66,6 +71,10 @@ class Disk:
         self.ns_per_byte = SECOND / bandwidth
         self.stalls = stalls if stalls.next_start(0) != NEVER else None
         self.iops = iops
+
+    def freeze(self, stalls: Stalls) -> None:
+        """These are its stalls; those up to now stay what they were."""
+        self.stalls = stalls if stalls.next_start(0) != NEVER else None
 
     def sync(self, at: Nanoseconds, size: Bytes) -> Nanoseconds:
         """Time at which `size` bytes written at `at` are durable."""

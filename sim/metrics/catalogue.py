@@ -103,7 +103,8 @@ _FIGURES: Final[dict[Group, tuple[Figure, ...]]] = {
     "API": (
         _counter("etcd.requests_refused", "requests", "Requests refused at once: NOSPACE, or too far behind with applying."),
         _counter("etcd.proposals_failed", "proposals", "Proposals without an answer in time; one may still be applied."),
-        _counter("etcd.leader_changes", "changes", "Times that another member took the lead."),
+        _counter("etcd.leader_changes", "changes", "Times that a member was elected; the same one again counts, too."),
+        _gauge("etcd.leaderless_seconds", "seconds", "From what cost the lead to the next leader, of all changes together."),
         _seconds("etcd.request_seconds", "A request as etcd's client sees it: the API server, or a raw client."),
         _counter("etcd.reads", "reads", "Reads that etcd served to raw clients and lists: gets, and pages of lists."),
         _seconds("etcd.read_seconds", "Such a read at etcd, arrival to end: index, applies, commits, cores, the read."),

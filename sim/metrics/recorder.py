@@ -66,13 +66,13 @@ class Recorder:
         mvcc = world.backend.mvcc
         self.revision = mvcc.revision
         self._keys, self._retained, self._removed = mvcc.keys_live, mvcc.retained, 0
+        self._observed: Nanoseconds = -1  # until when
         self._revoked = -1  # when the last revoke that was counted was done
         self.steady = world.scenario.analysis == "steady"
         self.windows = STEADY_WINDOWS if self.steady else WINDOWS
         self.histograms = {name: Histogram(self.steady or name.startswith("etcd.")) for name in _DISTRIBUTIONS}
-        for name in world.followers:
+        for name in world.members:
             self.histograms[f"members.{name}.wal_fsync_seconds"] = Histogram(self.steady)
-        self.histograms[f"members.{world.member}.wal_fsync_seconds"] = self.histograms["etcd.wal_fsync_seconds"]
         for name in world.scenario.controllers:
             for figure in ("queue_seconds", "work_seconds"):
                 own = Histogram(self.steady) if len(world.scenario.controllers) > 1 else self.histograms[f"workqueue.{figure}"]
@@ -138,10 +138,8 @@ class Recorder:
             self.by_writer[writer].deleted += count
             self.revision += at != self._revoked  # a row a writer, one revision a revoke
             self._revoked = at
-        (_, saves) = world.leader.saves.take(now)
+        saves = self._saves(now)
         histograms["etcd.wal_fsync_seconds"].record(saves)
-        for name, follower in world.followers.items():
-            histograms[f"members.{name}.wal_fsync_seconds"].record(follower.saves.take(now)[1])
         for name, journal in (
             ("etcd.backend_commit_seconds", backend.commits),
             ("etcd.compaction_seconds", backend.compactions),
@@ -198,6 +196,20 @@ class Recorder:
             "rest_client.requests": sum(client.requests for client in clients),
             "cache.zero_values_seen": sum(controller.zero_values_seen for controller in world.controllers),
         }
+
+    def _saves(self, now: Nanoseconds) -> NDArray[np.int64]:
+        """Durations of the saves of whoever led; those of all members go to their own histograms."""
+        lead, histograms = self.world.leader, self.histograms
+        for name, member in self.world.members.items():
+            histograms[f"members.{name}.wal_fsync_seconds"].record(member.saves.take(now)[1])
+        times, durations = lead.saves.take(now)
+        ends = [*(begins for begins, _ in lead.led[1:]), now + 1]
+        for (begins, name), end in zip(lead.led, ends, strict=True):
+            if end > self._observed:
+                histograms[f"members.{name}.wal_fsync_seconds"].record(durations[(times >= begins) & (times < end)])
+        self._observed = now
+        lead.trim()
+        return durations
 
     def _count(self, codes: NDArray[np.int64]) -> None:
         counts = np.bincount(codes, minlength=len(self.by_writer) * CODES).reshape(-1, CODES)

@@ -106,18 +106,27 @@ class Lessor:
     """
 
     INTERVAL: Nanoseconds = 500 * MILLISECOND
+    GRACE: Nanoseconds = 1000 * MILLISECOND
+    """What a promotion adds to a lease's time to live: an election timeout."""
     ROUND = 500
 
     def __init__(self, env: Clock, call: Callable[[], Call]):
         self._env, self._call = env, call
         self._expiries: list[tuple[Nanoseconds, int]] = []  # rising: leases of one TTL are granted in order
+        self._ttls: dict[int, Nanoseconds] = {}  # of leases that have not expired
         self._alarm = Alarm(env, self._look)
         self._rings_at: Nanoseconds = NEVER
 
     def granted(self, lease: int, ttl: Nanoseconds, at: Nanoseconds) -> None:
         """A grant was applied at `at`."""
         self._expiries.append((at + ttl, lease))
+        self._ttls[lease] = ttl
         self._expiries.sort()
+        self._rearm()
+
+    def promoted(self, at: Nanoseconds) -> None:
+        """Another member leads from `at` on, whose clock starts every lease anew."""
+        self._expiries = sorted((max(due, at + self._ttls[lease] + self.GRACE), lease) for due, lease in self._expiries)
         self._rearm()
 
     def _rearm(self) -> None:
@@ -140,6 +149,7 @@ class Lessor:
         expired = [entry for entry in self._expiries[: self.ROUND] if entry[0] <= now]
         del self._expiries[: len(expired)]
         for _, lease in expired:
+            del self._ttls[lease]
             call = self._call()
             call.op, call.shape, call.key, call.lease, call.expected = Op.LEASE_REVOKE, NOTHING, None, lease, 0
             call.data = wal.proposal(wal.lease_revoke(Shape.LEASE_ID))

@@ -29,8 +29,8 @@ class Etcd(Protocol):
     def propose(self, call: Call) -> None:
         """A write, or what else goes into the log."""
 
-    def read(self, at: Nanoseconds) -> Nanoseconds:
-        """When a linearizable read that arrives at `at` is answered."""
+    def read(self, at: Nanoseconds) -> Nanoseconds | None:
+        """When a linearizable read that arrives at `at` is answered; None while nobody leads."""
 
 
 class EtcdDoor:
@@ -60,13 +60,14 @@ def control_loop(
 
 
 def probes(
-    env: Clock, breaker: Breaker, read: Callable[[Nanoseconds], Nanoseconds], every: Nanoseconds, within: Nanoseconds
+    env: Clock, breaker: Breaker, read: Callable[[Nanoseconds], Nanoseconds | None], every: Nanoseconds, within: Nanoseconds
 ) -> Generator[Any, Any, None]:
     """Ask etcd at intervals while a breaker is open: an answer within `within`, nanoseconds, is a success."""
     while True:
         yield env.timeout(every)
         if breaker.state is OPEN:
-            takes = read(env._now) - env._now
+            answered = read(env._now)
+            takes = within + 1 if answered is None else answered - env._now
             yield env.timeout(min(takes, within))
             breaker.probe(env._now, takes <= within)
 

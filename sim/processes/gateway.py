@@ -35,6 +35,7 @@ from sim.guards.breaker import Breaker
 from sim.journal import Samples
 from sim.processes.etcd_door import Etcd
 from sim.processes.events import NOTHING, Alarm, Call, Clock
+from sim.processes.leader import READ_RETRY
 from sim.units import MILLISECOND, SECOND, Nanoseconds
 
 _OPERATIONS: Final = {Verb.DELETE: "delete"}
@@ -350,8 +351,15 @@ class Gateway:
     def _look(self, call: Call, at: Nanoseconds, then: Callable[[Call], None]) -> None:
         """A linearizable read that arrives at etcd at `at`, and what happens when it is back there where it was decided."""
         self.server.reads += 1
-        call.answered = self._leader.read(at)
-        call.go(call.answered + 2 * self.server.to_etcd, then)
+        self._ask(call, at, then)
+
+    def _ask(self, call: Call, at: Nanoseconds, then: Callable[[Call], None]) -> None:
+        answered = self._leader.read(at)
+        if answered is None:
+            call.go(at + READ_RETRY, lambda call: self._ask(call, self.env._now, then))
+            return
+        call.answered = answered
+        call.go(answered + 2 * self.server.to_etcd, then)
 
     def _found(self, call: Call) -> None:
         version = self._truth.at(call.key, call.answered)

@@ -7,9 +7,10 @@
 Three things can happen: a request arrives, a save ends, a commit surfaces. Everything else (followers, applier, lock, disk) is a
 station and is computed. The request timeout is one alarm for the oldest request without an answer.
 
+How the lead is lost and taken over is in `sim.processes.lead`.
+
 Sources: etcd server/etcdserver/raft.go (start), server/etcdserver/v3_server.go (processInternalRaftRequestOnce),
-api/v3rpc/quota.go. Simplified: the lead never changes; messages are not limited in size; followers learn of a commit without
-cost.
+api/v3rpc/quota.go. Simplified: messages are not limited in size; followers learn of a commit without cost.
 """
 
 from __future__ import annotations
@@ -34,11 +35,13 @@ from sim.hardware.disk import NEVER, Disk
 from sim.journal import Journal, Samples
 from sim.processes.cohorts import Cohort, Cohorts
 from sim.processes.events import Alarm, Call, Clock, Ghost
-from sim.units import SECOND, Bytes, Nanoseconds
+from sim.units import MILLISECOND, SECOND, Bytes, Nanoseconds
 
 _SMALL_QUOTA: Final[Bytes] = 256 * 2**20
 PUT_OVERHEAD: Final[Bytes] = 256
 """What the quota check adds to a put's key and value (server/storage/quota.go kvOverhead)."""
+READ_RETRY: Final[Nanoseconds] = 500 * MILLISECOND
+"""A linearizable read asks again after that while nobody leads (v3_server.go readIndexRetryTime)."""
 _GROWS: Final = frozenset({Op.CREATE_ONCE, Op.PUT_ONCE, Op.CREATE, Op.UPDATE, Op.PUT, Op.LEASE_GRANT})
 
 
@@ -77,8 +80,11 @@ class Leader:
         self._env, self._disk, self._followers, self._backend, self._rules = env, disk, followers, backend, rules
         self._applied, self._incident = applied, incident
         self._sync = disk.sync
-        self._appends = [follower.append for follower in followers]
-        self._quorum_ack = (len(followers) + 1) // 2 - 1
+        self._appends = [follower.append for follower in followers if follower.member.votes]
+        self._learners = [follower.append for follower in followers if not follower.member.votes]
+        self._quorum_ack = (len(self._appends) + 1) // 2 - 1
+        self._patience: Nanoseconds = NEVER  # a batch that takes longer to commit may cost the lead
+        self._stops_at: Nanoseconds = NEVER  # when the leading member's process next does nothing
         self._ready, self._entry, self._timeout = rules.ready, rules.entry, rules.request_timeout
         self._cpu = cpu
         self._has_core = False
@@ -217,11 +223,15 @@ class Leader:
             self._overdue.arm(self._timeout)
         self._turn()
 
-    def read(self, at: Nanoseconds) -> Nanoseconds:
+    def read(self, at: Nanoseconds) -> Nanoseconds | None:
         """When a linearizable read that arrives at `at` is answered: the index from a quorum, then everything up to it applied.
+
+        None while nobody leads: it has to be asked again.
 
         Simplified: the Ready loop's turns after now are not known yet and do not delay it; followers answer without a wait.
         """
+        if self._busy_until >= NEVER:
+            return None
         sent = max(at, self._busy_until) + self._rules.ready
         return max(sent + (self._rules.rtt if self._followers else 0), self._backend.free_at)
 
@@ -237,7 +247,7 @@ class Leader:
     def heard(self, sent: Nanoseconds) -> Nanoseconds:
         """When a quorum has answered a heartbeat that is sent at `sent`."""
         way = self._rules.rtt // 2
-        answers = sorted(follower.answers(sent + way) + way for follower in self._followers)
+        answers = sorted(follower.answers(sent + way) + way for follower in self._followers if follower.member.votes)
         return answers[self._quorum_ack] if answers else sent
 
     def _refusal(self, call: Call, now: Nanoseconds) -> Outcome | None:
@@ -302,6 +312,8 @@ class Leader:
                 acks: list[Nanoseconds] = []
                 for append in self._appends:  # sent before our own save
                     acks.append(append(sent, size))  # noqa: PERF401 (a comprehension is a call of its own)
+                for append in self._learners:
+                    append(sent, size)
                 full = log.write(size + wal.HARD_STATE_FRAME if commits else size)
                 committed = saved = self._sync(sent, size)
                 self._save_times.append(saved)
@@ -316,6 +328,8 @@ class Leader:
                         committed = quorum
                 in_flight.append((committed, batch))
                 self._busy_until = busy_until = saved
+                if committed - now > self._patience:
+                    self._doubt(now, saved)
             elif commits:
                 self.log.write(wal.HARD_STATE_FRAME)  # in the page buffer: reaches the disk with the next save
                 self._busy_until = busy_until = now + self._ready
@@ -368,8 +382,19 @@ class Leader:
             self._save_durations.append(saved - starts)
         return saved
 
+    def _doubt(self, now: Nanoseconds, saved: Nanoseconds) -> None:
+        """A batch that is sent now takes long to be saved, which it is at `saved`, or to be acknowledged: the lead may be lost."""
+
+    def _begin(self, now: Nanoseconds) -> None:
+        """The first, empty entry of a new leader is committed."""
+
+    def _stop(self, now: Nanoseconds, batch: list[Waiting]) -> None:
+        """The leading member's process stops before all of a batch, handed over now, is applied."""
+
     def _hand_over(self, now: Nanoseconds, batch: list[Waiting]) -> None:
         self._backend.hand_over(now, batch)
+        if self._backend.free_at > self._stops_at:
+            self._stop(now, batch)
         timeout, cpu = self._timeout, self._cpu
         if cpu is not None:
             cpu.urge(now, self._backend.take_work())
@@ -396,6 +421,8 @@ class Leader:
             else:  # as `answer` does, without its call; a ghost has none
                 entry.answered = done  # type: ignore[union-attr]
                 on_answer(entry, now, done)  # type: ignore[arg-type]
+        if not batch:
+            self._begin(now)
 
     def _hand_over_many(self, now: Nanoseconds, cohort: Cohort) -> None:
         self.commit_waits.extend(now - cohort.arrivals)
@@ -409,12 +436,16 @@ class Leader:
             entry.outcome = Outcome.TIMEOUT
             entry.answer(now, at)
 
+    def _unanswered(self) -> list[list[Waiting]]:
+        """Lists of requests that wait for their answer, each by age."""
+        return [*(batch for _, batch in self._in_flight), self._inbox]
+
     def _expire(self, _alarm: Alarm) -> None:
         """Tell the callers of requests that wait too long; their entries stay in the log."""
         now: Nanoseconds = self._env._now
         timeout = self._rules.request_timeout
-        oldest: Nanoseconds | None = None
-        for batch in [*(batch for _, batch in self._in_flight), self._inbox]:
+        oldest: Nanoseconds = NEVER
+        for batch in self._unanswered():
             for place, entry in enumerate(batch):
                 if isinstance(entry, Ghost):
                     continue
@@ -423,18 +454,15 @@ class Leader:
                     if entry.arrives >= NEVER:
                         continue
                 if entry.arrives + timeout > now:
-                    oldest = entry.arrives
+                    oldest = min(oldest, entry.arrives)
                     break
                 assert not isinstance(entry, Cohort)  # some of it were still waiting, above
                 batch[place] = Ghost(entry)
                 self._time_out(entry, now, now)
-            if oldest is not None:
-                break
         self._expiring = True
         for storm in self._storms:
             self.failed += storm.expire(now, timeout)
-            if storm.oldest < NEVER and (oldest is None or storm.oldest < oldest):
-                oldest = storm.oldest
+            oldest = min(oldest, storm.oldest)
         self._expiring = False
-        if oldest is not None:
+        if oldest < NEVER:
             self._overdue.arm(oldest + timeout - now)

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from sim.etcd import wal
 from sim.processes.events import Alarm
-from sim.processes.leader import Leader
+from sim.processes.lead import Lead
 
 
-class LoneLeader(Leader):
-    """A `Leader` without followers that hands a batch over when its save begins."""
+class LoneLeader(Lead):
+    """A `Lead` without followers that hands a batch over when its save begins."""
 
     def _turn(self, alarm: Alarm | None = None) -> None:
         if alarm is self._committed:

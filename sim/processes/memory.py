@@ -8,17 +8,17 @@ from typing import Any, Final
 from sim.etcd.backend import Backend
 from sim.etcd.memory import Memory
 from sim.processes.events import Clock
-from sim.processes.leader import Leader
+from sim.processes.lead import Lead
 from sim.units import SECOND, Nanoseconds
 
 _PAGE: Final = 4096
 
 
 def watch_memory(
-    env: Clock, memories: Mapping[str, Memory], leads: str, leader: Leader, backend: Backend, key_bytes: Callable[[], float],
+    env: Clock, memories: Mapping[str, Memory], leader: Lead, backend: Backend, key_bytes: Callable[[], float],
     page_fault: Nanoseconds, incident: Callable[[Nanoseconds, str, str], None],
 ) -> Generator[Any, Any, None]:  # fmt: skip
-    """leads: whose walks over the database are simulated. page_fault: read of one page, nanoseconds."""
+    """Walks over the database are simulated for whoever leads. page_fault: read of one page, nanoseconds."""
     while True:
         now = env._now
         mvcc, length = backend.mvcc, key_bytes()
@@ -28,6 +28,7 @@ def watch_memory(
             if memory.see(mvcc.keys_live, length, mvcc.retained, leader.entries, entry, size):
                 needs = f"{name}: the process needs {memory.heap:,} bytes of {memory.limit:,} and is killed"
                 incident(now, "out_of_memory", f"{needs}; what follows is not simulated")
+        leads = leader.member.name
         if leads in memories and mvcc.retained:
             backend.fault = memories[leads].missing * page_fault * in_use / _PAGE / mvcc.retained
         yield env.timeout(SECOND)

@@ -70,6 +70,10 @@ class Reads:
         self.durations = Samples()
         self.served = self.rounds = 0
 
+    def move(self, cpu: Cpu | None) -> None:
+        """Another member leads, on other cores."""
+        self._cpu = cpu
+
     def call(self, writer: int) -> Read:
         """A re-usable read of one client."""
         return Read(self._env, self._arrive, writer)

@@ -46,6 +46,7 @@ from sim.clientgo.reflector import ListWatchError
 from sim.etcd.request import Outcome, Shape
 from sim.journal import Samples
 from sim.processes.events import Alarm, Call, Clock, Ghost
+from sim.processes.leader import READ_RETRY
 from sim.processes.reflector import BEFORE, Bookmark, End, Happened, ListRequest, Sent, Stream
 from sim.units import SECOND, Nanoseconds
 
@@ -75,7 +76,7 @@ class WatchHub:
     """
 
     def __init__(
-        self, env: Clock, server: ApiServer, lag: Callable[[], Nanoseconds], read: Callable[[Nanoseconds], Nanoseconds],
+        self, env: Clock, server: ApiServer, lag: Callable[[], Nanoseconds], read: Callable[[Nanoseconds], Nanoseconds | None],
         jitter: Callable[[], float], window: Nanoseconds = EVENT_WINDOW, revision: Callable[[], int] | None = None,
     ):  # fmt: skip
         self.env, self.server, self.read, self.jitter, self.window = env, server, read, jitter, window
@@ -276,7 +277,11 @@ class Cacher:
         if read.consistent:
             hub.server.reads += 1
             to_etcd = hub.server.to_etcd
-            call.go(hub.read(now + to_etcd) + to_etcd, partial(self._caught_up, read))
+            answered = hub.read(now + to_etcd)
+            if answered is None:
+                call.go(now + READ_RETRY, read.serve)
+            else:
+                call.go(answered + to_etcd, partial(self._caught_up, read))
         elif read.required > self._history.revision and self._must_be_fresh(read):
             self._waiting.wait(now, read.required, (read, call))
             if not self._progress.armed:

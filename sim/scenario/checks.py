@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from sim.scenario import links
+from sim.scenario.faults import LEADER
 from sim.scenario.guards import Breaker, WriteLimiter
 from sim.scenario.labels import selects
 from sim.scenario.machines import device
 from sim.scenario.quantities import format_size
-from sim.scenario.refusal import Problem, undeclared
+from sim.scenario.refusal import Problem, shown, undeclared
 from sim.scenario.rollouts import OBSERVED
 from sim.scenario.workloads import Lists, Objects, PodChurn, Storm, objects_of
 
@@ -70,14 +71,21 @@ def _victims(scenario: Scenario) -> Iterator[Problem]:
             what, known = rooms[fault.room]
             if fault.victim not in known:
                 yield f"{path}.target", undeclared(fault.victim, what, known)
-            elif fault.room == "machines" and (disk := fault.target.split(".")[3]) not in (
+            elif fault.room == "machines" and (disk := (fault.target or "").split(".")[3]) not in (
                 disks := scenario.machines[fault.victim].disks
             ):
                 yield f"{path}.target", undeclared(disk, f"disk of {fault.victim}", disks)
             elif fault.room == "members" and fault.kind == "disk_stall":
-                on = device(scenario, fault.victim, "backend" if fault.target.endswith(".backend") else "wal").name
+                on = device(scenario, fault.victim, "backend" if (fault.target or "").endswith(".backend") else "wal").name
                 if on.startswith("machines."):
                     yield f"{path}.target", f"{fault.victim} has no disk of its own; write {on}"
+        for member in fault.members or ():
+            if member not in (*members, LEADER):
+                yield f"{path}.members", undeclared(member, "member", [*members, LEADER])
+        if fault.members and len(set(members) - set(fault.members)) == 0:
+            yield f"{path}.members", "are all members; leave out those that they are cut off from"
+        if fault.link is not None and links.ends(fault.link, members) is None:
+            yield f"{path}.link", f"{shown(fault.link)} is not a link between two members; declared: {', '.join(members)}"
 
 
 def _placed(scenario: Scenario) -> Iterator[Problem]:

@@ -30,6 +30,8 @@ from sim.scenario.section import Section, field, required
 from sim.units import MICROSECOND, MILLISECOND, MINUTE, SECOND, format_duration
 
 KNOWN_MINORS: Final = (4, 5, 6, 7)
+_LONGEST_ELECTION: Final = 50 * SECOND
+"""etcd: embed/config.go maxElectionMs."""
 _VERSION: Final = re.compile(r"3\.([0-9]+)\.([0-9]+)")
 
 
@@ -60,6 +62,7 @@ class Member(Section):
     backend: Name | None = field(None, "The disk of its machine that its database is on; when absent, the first.")
     zone: Name | None = field(None, "Where it is, for links between zones.")
     memory: Size | None = field(None, "Memory that its machine gives it; enough for everything when absent.")
+    learner: bool = field(False, "It receives the log, but has no vote.")
 
     @model_validator(mode="after")
     def _placed(self) -> Member:
@@ -77,6 +80,38 @@ class Member(Section):
     def disk_of(self, file: Literal["wal", "backend"]) -> str | None:
         """The disk of its machine that a file is on; None: the first."""
         return self.wal if file == "wal" else self.backend
+
+
+class Flags(Section):
+    """Flags of etcd that decide about timing and files, under their own names."""
+
+    heartbeat_interval: PositiveDuration = field(
+        100 * MILLISECOND, "The tick of raft, and how often the leader sends heartbeats.", "etcd: embed/config.go NewConfig",
+        alias="heartbeat-interval",
+    )  # fmt: skip
+    election_timeout: PositiveDuration = field(
+        1000 * MILLISECOND, "A follower that hears nothing of a leader stands for election after once to twice that.",
+        "etcd: embed/config.go NewConfig", alias="election-timeout",
+    )  # fmt: skip
+    pre_vote: bool | None = field(
+        None, "Whether a candidate first asks if it could win; when absent, by version: from 3.5 on.",
+        "etcd: embed/config.go NewConfig", alias="pre-vote",
+    )  # fmt: skip
+    snapshot_count: PositiveCount | None = field(
+        None, "Entries between two snapshots; when absent, as `etcd.snapshot_count`.", alias="snapshot-count"
+    )
+
+    @model_validator(mode="after")
+    def _together(self) -> Flags:
+        if self.election_timeout > _LONGEST_ELECTION:
+            raise refused(f'"{format_duration(self.election_timeout)}" is too long; write at most 50s', at="election-timeout")
+        if self.election_timeout < 5 * self.heartbeat_interval:
+            raise refused(
+                f'"{format_duration(self.election_timeout)}" is too short; write at least 5 heartbeat intervals, '
+                f"{format_duration(5 * self.heartbeat_interval)}",
+                at="election-timeout",
+            )
+        return self
 
 
 class Compaction(Section):
@@ -174,6 +209,7 @@ class Etcd(Section):
     links: dict[Name, Link] = field(
         {}, "What is different on some links: default, two members (a-c) or two zones (z1-z2) to what."
     )
+    flags: Flags = field(Flags(), "Flags of etcd that decide about timing and files.")
     quota: SizeOrOff = field(2 * 2**30, "Database size at which the cluster turns read-only for growth.", "etcd: storage/quota.go")
     compaction: Compaction = field(Compaction(), "When old revisions are discarded, and how gently.")
     preload: dict[Name, Count] = field({}, "Live keys that exist at the start: object name to how many.")
@@ -207,6 +243,11 @@ class Etcd(Section):
     def _some(cls, members: dict[str, Member]) -> dict[str, Member]:
         if not members:
             raise refused('"{}" is not allowed; at least one member is needed, such as {a: {disk: cloud-ssd}}')
+        learners = [name for name, member in members.items() if member.learner]
+        if len(learners) == len(members):
+            raise refused("no member votes; at least one must not be a learner")
+        if next(iter(members)) in learners:
+            raise refused("the first member leads at the start; a learner cannot", at=next(iter(members)))
         return members
 
     @property
@@ -218,4 +259,14 @@ class Etcd(Section):
     @property
     def entries_per_snapshot(self) -> int:
         """`snapshot_count`, or what this version does by default."""
-        return self.snapshot_count or (10_000 if self.release >= (3, 6, 0) else 100_000)
+        return self.flags.snapshot_count or self.snapshot_count or (10_000 if self.release >= (3, 6, 0) else 100_000)
+
+    @property
+    def pre_vote(self) -> bool:
+        """`flags.pre-vote`, or what this version does by default."""
+        return self.release >= (3, 5, 0) if self.flags.pre_vote is None else self.flags.pre_vote
+
+    @property
+    def voters(self) -> list[str]:
+        """The members that vote, in order."""
+        return [name for name, member in self.members.items() if not member.learner]

@@ -192,6 +192,8 @@ class SimulatedLoad:
         """When a read that arrives now has its answer."""
         world = self.world
         begins = now if kind == "get_serializable" else world.leader.read(now)
+        if begins is None:  # nobody leads
+            return now + world.scenario.etcd.request_timeout
         if kind != "list":
             return begins + self._read_key
         keys = world.backend.mvcc.keys_live

@@ -18,6 +18,8 @@ FIRST_LEAD = 1.1
 """When somebody leads for the first time, at the latest: a phase below 1 s, a GET and a CREATE."""
 
 OUTAGE, STALL = ("apiserver_outage", "apiservers.api"), ("disk_stall", "members.a")
+PATIENT = {"flags": {"election-timeout": "30s"}}
+"""etcd's own leader outlasts a stall of its disk."""
 
 
 def elected(**settings):
@@ -30,7 +32,7 @@ def faulty(kind: str, target: str, lasts: float, at: float = 60.0):
 
 @pytest.mark.parametrize("fault", [OUTAGE, STALL])
 def test_a_fault_of_8_s_costs_no_lease(fault):
-    run = simulate("2m", workloads=apps(), controllers=elected(), faults=faulty(*fault, lasts=8))
+    run = simulate("2m", workloads=apps(), controllers=elected(), faults=faulty(*fault, lasts=8), etcd=PATIENT)
     assert times(run, "leader_election") == []
     assert run.metrics["leader_election.changes"] == run.metrics["controller.restarts"] == 0
     assert run.metrics["leader_election.leaderless_seconds"] == 0
@@ -39,7 +41,7 @@ def test_a_fault_of_8_s_costs_no_lease(fault):
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize("fault", [OUTAGE, STALL])
 def test_a_fault_of_14_s_costs_the_lead(fault, seed):
-    run = simulate("2m", workloads=apps(), controllers=elected(), faults=faulty(*fault, lasts=14), seed=seed)
+    run = simulate("2m", workloads=apps(), controllers=elected(), faults=faulty(*fault, lasts=14), seed=seed, etcd=PATIENT)
     (lost,), (won,) = leads_lost_and_won(run)
     assert 60 + DEADLINE - 0.1 <= lost <= 60 + DEADLINE + RETRY + 0.1
     # Who stands has not seen the last renewal before the fault, or a stalled one is applied after it: 15 s from a look after it;
@@ -81,10 +83,11 @@ def test_a_lease_hardly_longer_than_the_deadline_gives_two_leaders():
 
 def test_a_lease_that_is_given_up_is_taken_at_once():
     """The disk stalls for 12.5 s: the release waits for it, then the next look of anybody wins."""
-    kept = simulate("2m", workloads=apps(), controllers=elected(), faults=faulty(*STALL, lasts=12.5))
+    kept = simulate("2m", workloads=apps(), controllers=elected(), faults=faulty(*STALL, lasts=12.5), etcd=PATIENT)
     given = simulate(
-        "2m", workloads=apps(), controllers=elected(election={"release_on_cancel": True}), faults=faulty(*STALL, lasts=12.5)
-    )
+        "2m", workloads=apps(), controllers=elected(election={"release_on_cancel": True}), etcd=PATIENT,
+        faults=faulty(*STALL, lasts=12.5),
+    )  # fmt: skip
     assert kept.metrics["leader_election.leaderless_seconds"] > LEASE - 1.6
     assert 0 < given.metrics["leader_election.leaderless_seconds"] <= SLOWEST
     assert given.metrics["leader_election.two_leaders_seconds"] < 0.1
