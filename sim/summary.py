@@ -71,6 +71,7 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
         "etcd.revision": recorder.revision,
         "etcd.revisions_retained": recorder.retained,
         "etcd.wal_bytes_written": leader.log.written,
+        "etcd.wal_bytes_on_disk": leader.member.files.on_disk,
         "etcd_disk_wal_write_bytes_total": leader.log.written * (2 if world.scenario.etcd.release < WAL_COUNTED_ONCE else 1),
         "etcd.wal_fsyncs": recorder.histograms["etcd.wal_fsync_seconds"].count,
         "etcd.db_bytes_total": backend.database.value_at(horizon, 0),
@@ -142,6 +143,7 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
         metrics.update(found.figures(name))
     for name, member in world.members.items():
         metrics[f"members.{name}.wal_bytes_written"] = member.log.written
+        metrics[f"members.{name}.wal_bytes_on_disk"] = member.files.on_disk
     for name, shape in world.shapes.items():
         if shape.entries:
             metrics[f"objects.{name}.wal_entries"] = shape.entries

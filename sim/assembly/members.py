@@ -10,6 +10,7 @@ from sim.etcd.backend import Backend
 from sim.etcd.follower import Follower, TroubledFollower
 from sim.etcd.member import Member
 from sim.etcd.wal import Segments
+from sim.etcd.wal_files import WalFiles
 from sim.hardware.cpu import Cpu
 from sim.hardware.disk import SharedLog, Stalls
 from sim.hardware.link import one_way, with_loss
@@ -79,9 +80,11 @@ class Members:
 
     def _member(self, name: str) -> Member:
         ground, etcd = self._ground, self._ground.scenario.etcd
+        told = len(etcd.voters) if etcd.release >= (3, 5, 0) else 0
         return Member(
             name, not etcd.members[name].learner, *self._devices.files(name),
             ground.delays(etcd.costs.apply, f"etcd.{name}.apply").draw, self._cpu(name), Segments(etcd.segment_size),
+            WalFiles(etcd.segment_size, etcd.entries_per_snapshot, etcd.flags.max_wals, told),
         )  # fmt: skip
 
     def _cpu(self, member: str) -> Cpu | None:

@@ -97,6 +97,10 @@ class Follower:
             del self.arrived[:count]
             self.noted_from += count
 
+    def saving(self, at: Nanoseconds) -> Nanoseconds:
+        """Until when the save lasts that is in progress at `at`; `at` where none is."""
+        return self._save_ends if self._save_starts <= at < self._save_ends else at
+
     def answers(self, at: Nanoseconds) -> Nanoseconds:
         """When it answers a message without entries that reaches it at `at`: after its save in progress."""
         return self._save_ends if self._save_starts <= at < self._save_ends else at
@@ -149,4 +153,4 @@ class TroubledFollower(Follower):
     def answers(self, at: Nanoseconds) -> Nanoseconds:
         """When the leader could have the answer to a message without entries that reaches it at `at` where all is well."""
         taken = self.member.down.after(self._there.arrives(at, 0))
-        return self._back.arrives(self.member.down.after(super().answers(taken)), 0)
+        return self._back.arrives(self.member.down.after(self.saving(taken)), 0)

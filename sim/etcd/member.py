@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sim.etcd.wal import Segments
+from sim.etcd.wal_files import WalFiles
 from sim.hardware.cpu import Cpu
 from sim.hardware.disk import NEVER, Disk, Stalls
 from sim.journal import Journal
@@ -28,6 +29,7 @@ class Member:
     apply: Callable[[], Nanoseconds]
     cpu: Cpu | None
     log: Segments
+    files: WalFiles
     saves: Journal = field(default_factory=lambda: Journal(1))
     busy_until: Nanoseconds = 0
     down: Stalls = field(default_factory=Stalls, init=False)

@@ -93,6 +93,12 @@ def hard_state_frame(commit: int, term: int = 2, vote_bytes: Bytes = 10, crc_byt
     return frame(1 + vl(term) + 1 + vote_bytes + 1 + vl(commit), crc_bytes)
 
 
+def snapshot_frame(index: int, voters: int = 3, term: int = 2) -> Bytes:
+    """Bytes in the file of the record of a snapshot: index and term, since 3.5 also the members (0 voters: before)."""
+    members = ld(voters * (1 + ID_BYTES) + 2) if voters else 0
+    return frame(1 + vl(index) + 1 + vl(term) + members)
+
+
 def frame(data: Bytes, crc_bytes: Bytes = CRC_BYTES) -> Bytes:
     """Length field, record (type, crc, data; a crc record has no data) and padding to 8 bytes."""
     record = 2 + 1 + crc_bytes + (ld(data) if data else 0)

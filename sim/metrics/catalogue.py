@@ -73,6 +73,7 @@ _FIGURES: Final[dict[Group, tuple[Figure, ...]]] = {
     ),
     "WAL": (
         _counter("etcd.wal_bytes_written", "bytes", "Bytes that reached the files of the write-ahead log."),
+        _gauge("etcd.wal_bytes_on_disk", "bytes", "What its files take: preallocated, purged after snapshots."),
         _gauge("etcd_disk_wal_write_bytes_total", "bytes", "The reading of that metric on the leader."),
         _counter("etcd.wal_fsyncs", "fsyncs", "Batches made durable by one fdatasync each."),
         _gauge("etcd.writes_per_batch", "writes", "Entries that shared one fdatasync, on average."),
@@ -348,7 +349,7 @@ _PLACE: Final = {name: place for place, name in enumerate(_BY_NAME)}
 _WRITES: Final = tuple(name for name, figure in _BY_NAME.items() if name.startswith("writes.") and figure.kind != "distribution")
 _FLEETS: Final = tuple(name for name in _BY_NAME if name.startswith(("fleet.", "map.")))
 _REPEATED: Final = {
-    "members.": ("memory_bytes", "database_missing_share", "wal_bytes_written", "wal_fsync_seconds"),
+    "members.": ("memory_bytes", "database_missing_share", "wal_bytes_written", "wal_bytes_on_disk", "wal_fsync_seconds"),
     "controllers.": (
         "reconciles", "errors", "requests", "timeouts", "failing_keys", "runs_per_event", "adds", "retries", "dropped",
         "depth", "zero_value_keys", "queue_seconds", "work_seconds", "scan_seconds", "scanned", *_WRITES,

@@ -202,6 +202,7 @@ class Recorder:
         lead, histograms = self.world.leader, self.histograms
         for name, member in self.world.members.items():
             histograms[f"members.{name}.wal_fsync_seconds"].record(member.saves.take(now)[1])
+            member.log.written += member.files.observe(member.log.written, lead.log.index)
         times, durations = lead.saves.take(now)
         ends = [*(begins for begins, _ in lead.led[1:]), now + 1]
         for (begins, name), end in zip(lead.led, ends, strict=True):
@@ -243,6 +244,7 @@ class Recorder:
                 "etcd.revision": self.revision,
                 "etcd.revisions_retained": self.retained,
                 "etcd.wal_bytes_written": world.leader.log.written,
+                "etcd.wal_bytes_on_disk": world.leader.member.files.on_disk,
                 "etcd.db_bytes_total": world.backend.database.value_at(now, 0),
                 "etcd.db_bytes_in_use": world.backend.database.value_at(now, 1),
                 "etcd.apply_seconds.p50": p50,

@@ -150,7 +150,7 @@ class Lead(Leader):
         if name == self.member.name:
             times, durations = self._save_times, self._save_durations
             return times[-1] if times and times[-1] - durations[-1] <= now < times[-1] else now
-        return max(self._by_name[name].answers(now), self._by_name[name].member.busy_until)
+        return max(self._by_name[name].saving(now), self._by_name[name].member.busy_until)
 
     def _tail(self, name: str, now: Nanoseconds) -> tuple[Position, list[Piece]]:
         end, handed = self.end(name, now), self.handed

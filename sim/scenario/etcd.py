@@ -101,6 +101,10 @@ class Flags(Section):
         None, "Entries between two snapshots; when absent, as `etcd.snapshot_count`.", alias="snapshot-count"
     )
 
+    max_wals: Count = field(
+        5, "Files of the log that a purge leaves; 0: all.", "etcd: embed/config.go DefaultMaxWALs", alias="max-wals"
+    )
+
     @model_validator(mode="after")
     def _together(self) -> Flags:
         if self.election_timeout > _LONGEST_ELECTION:
