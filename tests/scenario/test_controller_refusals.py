@@ -379,16 +379,34 @@ FAULTS = {
         "members.<name>.backend, leader, machines.<name>.disks.<name>, apiservers.<name>, webhooks.<name>, or controllers.<name>"
     ),
     "{kind: apiserver_outage, at: 1s, for: 1s}": ".target: missing; it is required",
+    "{kind: pause, target: members.a.wal, at: 1s, for: 1s}":
+        '.target: "members.a.wal" cannot have a fault of kind pause; write members.<name> or leader',
+    "{kind: pause, members: [a], at: 1s, for: 1s}":
+        ".members: is for kinds partition and loss only; write target: members.<name> or leader",
+    "{kind: partition, target: members.a, at: 1s, for: 1s}":
+        ".target: is not for kind: partition; write members: [a] or link: a-b",
+    "{kind: partition, at: 1s, for: 1s}": ".members: missing; write members: [a] or link: a-b",
+    "{kind: partition, members: [], at: 1s, for: 1s}": '.members: "[]" is not allowed; name at least one member, or leader',
+    "{kind: partition, members: [a], at: 1s, for: 1s}": ".members: are all members; leave out those that they are cut off from",
+    "{kind: partition, members: [z], at: 1s, for: 1s}": '.members: "z" is not a declared member; declared: a, leader',
+    "{kind: partition, link: a-z, at: 1s, for: 1s}": '.link: "a-z" is not a link between two members; declared: a',
+    "{kind: partition, link: a, at: 1s, for: 1s}":
+        '.link: "a" is not a link; write two members with a hyphen between, such as a-b',
+    "{kind: loss, link: a-b, at: 1s, for: 1s}": ".rate: missing; it is required with kind: loss",
+    "{kind: crash, target: leader, rate: 1%, at: 1s, for: 1s}": ".rate: is for kind: loss only",
+    "{kind: loss, members: [leader], rate: 1%, at: 1s, for: 1s}":
+        ".members: a loss cannot follow the leader; name members or a link",
     "{kind: apiserver_outage, target: apiservers.api, at: 1s, for: 0}": '.for: "0" is not allowed' + POSITIVE,
     "{kind: apiserver_outage, target: apiservers.api, at: -1s, for: 5s}": '.at: "-1s" is not a duration' + DURATION,
     "{kind: apiserver_outage, target: apiservers.api, at: 1s, for: never}": '.for: "never" is not a duration' + DURATION,
     "{kind: apiserver_outag, target: apiservers.api, at: 1s, for: 1s}":
-        '.kind: "apiserver_outag" is not allowed; one of disk_stall, apiserver_outage, apiserver_slow, webhook_failure, reconcile_failure',
+        '.kind: "apiserver_outag" is not allowed; one of disk_stall, pause, crash, partition, loss, apiserver_outage, '
+        "apiserver_slow, webhook_failure, reconcile_failure",
     "{kind: apiserver_outage, target: [apiservers.api], at: 1s, for: 1s}": (
         '.target: "[apiservers.api]" is not a target; write members.<name>, its members.<name>.wal or '
         "members.<name>.backend, leader, machines.<name>.disks.<name>, apiservers.<name>, webhooks.<name>, or controllers.<name>"
     ),
-    "outage": ': "outage" is not a mapping; allowed keys: kind, target, at, every, for, adds',
+    "outage": ': "outage" is not a mapping; allowed keys: kind, target, members, link, rate, at, every, for, adds',
     "{kind: apiserver_slow, target: apiservers.api, at: 1s, for: 1s}": ".adds: missing; write by how much requests are slower",
     "{kind: apiserver_outage, target: apiservers.api, at: 1s, for: 1s, adds: 1s}":
         '.adds: "1s" is not allowed: only apiserver_slow adds something',
