@@ -62,6 +62,7 @@ def _capacity(axes: Axes, found: Frontier) -> None:
         axes.set_yscale("log")
     in_unit(axes.yaxis, "items", log=axes.get_yscale() == "log")
     axes.set_ylabel(".".join(found.knob.split(".")[1:]))
+    axes.margins(x=0.1, y=0.12)
     dots = [Line2D([], [], marker=".", linestyle="", color=colour, label=word) for word, colour in WORDS.items()]
     axes.legend(handles=[*dots, Patch(color=OPEN, alpha=0.25, label="band")], frameon=False, fontsize=8.5, loc="best", ncols=2)
 

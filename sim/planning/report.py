@@ -72,10 +72,10 @@ def setting(point: Mapping[str, Any], names: Mapping[str, str] | None = None) ->
     return ", ".join(f"{(names or {}).get(path, path)} {shown(given)[1:-1]}" for path, given in point.items())
 
 
-def short(paths: Sequence[str]) -> dict[str, str]:
-    """The ends of paths, at least two parts long where there are, as long as it takes to tell them apart."""
+def short(paths: Sequence[str], least: int = 2) -> dict[str, str]:
+    """The ends of paths, at least so many parts long where there are, as long as it takes to tell them apart."""
     parts = {path: path.split(".") for path in paths}
-    for size in range(2, max((len(one) for one in parts.values()), default=2) + 1):
+    for size in range(least, max((len(one) for one in parts.values()), default=least) + 1):
         names = {path: ".".join(one[-size:]) for path, one in parts.items()}
         if len(set(names.values())) == len(names):
             return names

@@ -98,12 +98,12 @@ def _figure(found: Sensitivity, figure: str, console: Console) -> None:
     console.print(f"{figure}: {value(base, of) if base is not None else 'absent'} as it is", soft_wrap=True)
     heads = ("over its range", "on average", "spread") if found.method == "morris" else ("total", "alone")
     shown_ = plain_table()
-    names = short(list(found.knobs))
+    names = short(list(found.knobs), 1)
     shown_.add_column("knob", overflow="fold")
     for head in heads:
         shown_.add_column(head, justify="right", no_wrap=True)
     shown_.add_column("alone, at its ends", overflow="fold")
-    shown_.add_column("is")
+    shown_.add_column("is", no_wrap=True)
     for one in found.of(figure):
         cells = _morris(one, of) if found.method == "morris" else _sobol(one)
         swings = [each for each in found.swings if each.figure == figure and each.knob == one.knob]
