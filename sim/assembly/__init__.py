@@ -93,6 +93,7 @@ def build(scenario: Scenario, seed: int, horizon: Nanoseconds | None = None) -> 
     servers = ApiServers(ground, cluster, calendars)
     servers.background()
     cluster.compact_itself()
+    cluster.operate()
     workloads = Workloads(ground, cluster, servers)
     workloads.begin()
     controllers = Controllers(ground, servers, calendars)

@@ -20,6 +20,7 @@ from sim.processes.lead import Lead
 from sim.processes.leader import LeaderRules
 from sim.processes.lone_leader import LoneLeader
 from sim.processes.memory import watch_memory
+from sim.processes.operations import operation
 from sim.processes.reads import ReadCosts, Reads
 from sim.processes.watch import WatchHub
 from sim.scenario.links import path
@@ -49,7 +50,10 @@ class Cluster:
         mvcc = Mvcc(pages, keep_tombstone_at_compaction=_since(release, 34, 16))
         self.backend = Backend(
             mvcc, pages, leading.file, leading.apply,
-            BackendCosts(costs.scan, costs.delete, costs.index_walk, costs.read_key + costs.index_key, costs.page_write),
+            BackendCosts(
+                costs.scan, costs.delete, costs.index_walk, costs.read_key + costs.index_key, costs.page_write, costs.defrag,
+                costs.defrag_mb,
+            ),
             BackendRules(
                 etcd.batch_interval, etcd.batch_limit, etcd.compaction.batch, etcd.compaction.pause,
                 (3, 5, 16) <= release <= (3, 5, 18), _since(release, 30, 12), etcd.entries_per_snapshot, _since(release, 24, 8),
@@ -62,7 +66,7 @@ class Cluster:
             env, leading, followers, self.backend,
             LeaderRules(
                 etcd.quota, etcd.request_timeout, etcd.max_gap, costs.ready, costs.entry, costs.request, costs.request_per_kib,
-                etcd.segment_size, self._quorum_rtt(first), etcd.max_request,
+                etcd.segment_size, self._quorum_rtt(first), etcd.max_request, (3, 5, 0) <= release <= (3, 5, 6),
             ),
             len(ground.writers), self._applied, ground.incident,
         )  # fmt: skip
@@ -133,6 +137,13 @@ class Cluster:
             lead.watch()
         elections.expect(self._calendars.moments(), self.members.gaps())
         return elections
+
+    def operate(self) -> None:
+        """What an operator does."""
+        ground = self.ground
+        for one in ground.scenario.operations.values():
+            call = self.call("etcd")
+            ground.env.process(operation(ground.env, one.kind, one.at, call, self.leader, self.backend, ground.incident))
 
     def _quorum_rtt(self, leader: str) -> Nanoseconds:
         """Round trip of the leader with the last one of the nearest quorum."""

@@ -45,6 +45,8 @@ GROWTH: Final[Bytes] = 16 * 2**20
 """bbolt: DefaultAllocSize."""
 _ONE_OF: Final = 64
 """Of a cohort's entries that waited, the tail looks at one in so many, for all of them."""
+GROWS: Final = frozenset({Op.CREATE_ONCE, Op.PUT_ONCE, Op.CREATE, Op.UPDATE, Op.PUT, Op.LEASE_GRANT})
+"""What the quota is asked for, and what an alarm refuses (etcdserver/apply/apply.go applierV3Capped)."""
 CODES: Final = 16
 """A journal row's code is writer * CODES + outcome."""
 
@@ -58,6 +60,8 @@ class BackendCosts:
     index_walk: Nanoseconds
     read_key: Nanoseconds
     page_write: Nanoseconds
+    defrag: Nanoseconds = 0
+    defrag_mb: Nanoseconds = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,50 +114,11 @@ class Backend:
     """
 
     __slots__ = (
-        "_applied",
-        "_apply_cost",
-        "_codes",
-        "_commit_due",
-        "_compactions",
-        "_costs",
-        "_disk",
-        "_element_limit",
-        "_exclusive",
-        "_executions",
-        "_free",
-        "_index_until",
-        "_latencies",
-        "_leases",
-        "_limit",
-        "_next_due",
-        "_pending",
-        "_pending_by",
-        "_reader",
-        "_readers_until",
-        "_resumes",
-        "_revoked_names",
-        "_rules",
-        "_shapes",
-        "_snapshot_at",
-        "_store",
-        "_times",
-        "_turn_due",
-        "_walker",
-        "_work",
-        "applied",
-        "commits",
-        "compactions",
-        "database",
-        "fault",
-        "length",
-        "live_by_writer",
-        "mvcc",
-        "pages",
-        "removed",
-        "revoked",
-        "size",
-        "tail",
-        "turns",
+        "_applied", "_apply_cost", "_codes", "_commit_due", "_compactions", "_costs", "_disk", "_element_limit",
+        "_exclusive", "_executions", "_free", "_index_until", "_latencies", "_leases", "_limit", "_next_due", "_pending",
+        "_pending_by", "_reader", "_readers_until", "_resumes", "_revoked_names", "_rules", "_shapes", "_snapshot_at",
+        "_store", "_times", "_turn_due", "_walker", "_work", "applied", "capped", "commits", "compactions", "database",
+        "fault", "length", "live_by_writer", "mvcc", "pages", "removed", "revoked", "size", "tail", "turns",
     )  # fmt: skip
 
     def __init__(
@@ -184,6 +149,7 @@ class Backend:
         self._snapshot_at = rules.snapshot_count
         self._element_limit = 0
         self.live_by_writer = [0] * writers  # of the keys that each created
+        self.capped = False  # the NOSPACE alarm is raised
         self.length: Bytes = 0  # of the file, as it is allocated
         self.size: Bytes = 0  # up to the high-water mark, as the last commit that was computed leaves it
         self.applied = Journal(3)  # latency, execution, code
@@ -257,7 +223,7 @@ class Backend:
             shape, writer = entry.shape, entry.writer
             done = begins + self._apply_cost() + shape.apply_ns
             work += done - begins
-            if entry.op <= PUT_ONCE and not entry.lease:
+            if entry.op <= PUT_ONCE and not entry.lease and not self.capped:
                 if mvcc.revision >= self._element_limit:
                     self._widen()
                 entry.revision = mvcc.revision = mvcc.revision + 1  # as `mvcc.create_once`, without its calls
@@ -356,7 +322,12 @@ class Backend:
         outcome = Outcome.UNCHANGED
         op, writer = entry.op, entry.writer
         changes = 1
-        if op is Op.UPDATE or op is Op.CREATE or op is Op.PUT:
+        if self.capped and op in GROWS:
+            outcome, changes = Outcome.NO_SPACE, 0
+        elif op is Op.ALARM:
+            raised = entry.expected == 1
+            changes, self.capped = int(raised is not self.capped), raised
+        elif op is Op.UPDATE or op is Op.CREATE or op is Op.PUT:
             outcome, changes = self._put(entry)
         elif op is Op.DELETE or op is Op.DELETE_ANY:
             outcome, changes = self._delete(entry)
@@ -561,6 +532,25 @@ class Backend:
         ends = now + keys * self._costs.read_key + int(keys * self.fault)
         if ends > self._readers_until:
             self._readers_until, self._reader = ends, reader
+        return ends
+
+    def defrag(self, now: Nanoseconds) -> Nanoseconds:
+        """The file is copied to a smaller one from now on: when that is done. Until then nobody reads, writes or commits here.
+
+        It takes all locks, so it begins when whoever has them is done (backend.go defrag).
+        """
+        self.advance(now)
+        begins = max(now, self._free)
+        copied_from = self._commit(begins)
+        live = self.pages.defrag()
+        ends = self._disk.sync(copied_from + self._costs.defrag + live * self._costs.defrag_mb // 1_000_000, live)
+        self.size = self.length = self.pages.bytes_total
+        self.database.times.append(ends)
+        self.database.columns[0].append(self.size)
+        self.database.columns[1].append(self.pages.bytes_in_use)
+        self.tail.holds.append((ends, copied_from, COMMIT))
+        self._exclusive.append((now, ends))
+        self._free = self._resumes = ends
         return ends
 
     def _run_until(self, asks: Nanoseconds) -> None:

@@ -51,6 +51,8 @@ NEVER_CUT: Final = 4
 """A leaf of at most this many elements is not split, whatever their size (bbolt: 2 * minKeysPerPage)."""
 BRANCH_ELEMENT: Final[Bytes] = 16 + 17
 """An element of a branch page: header and the first key of the page below."""
+DEFRAG_BATCH: Final = 10_000
+"""etcd: backend.go defragLimit."""
 LEAVES_PER_BRANCH: Final = (FILL - PAGE_HEADER) // BRANCH_ELEMENT
 """111."""
 _BRANCH_FULL: Final = -(-(PAGE - PAGE_HEADER) // BRANCH_ELEMENT)
@@ -105,13 +107,20 @@ class Pages:
     """
 
     __slots__ = (
-        "_branches", "_committed", "_dirty", "_free", "_levels", "_pending", "_root", "_sizes", "_small_follows_fill",
+        "_branches", "_committed", "_dirty", "_free", "_levels", "_pending", "_rewriting", "_root", "_sizes", "_small_follows_fill",
         "_starts", "_touched", "_upper", "_wanted", "_width", "commits", "leaves", "pages_high_water", "store",
     )  # fmt: skip
 
     def __init__(self, small_follows_fill: bool = False) -> None:
         self._sizes = array("i")  # per slot: bytes of its element, 0 once it is gone
         self.store = self._sizes.append  # `append` for who does not ask for the slot: no call of ours
+        self._small_follows_fill = small_follows_fill
+        self._rewriting = False
+        self.commits = 0
+        self._clear()
+
+    def _clear(self) -> None:
+        """An empty file."""
         self._committed = 0  # slots that were spilled; the others wait for the commit
         self._branches = [_Branch()]
         self._branches[0].add(0, 0, 0, page=4, run=1)
@@ -124,10 +133,30 @@ class Pages:
         self._free = _Spans()
         self._free.release([(2, 1)])
         self._pending: list[tuple[int, int]] = []  # runs freed by the last commit
-        self._small_follows_fill = small_follows_fill
         self.leaves = 1
-        self.commits = 0
         self.pages_high_water = 5  # two meta pages, bolt's first freelist page (never used by etcd), root, one leaf
+
+    def defrag(self) -> Bytes:
+        """Copy what lives into a new file, in order, a commit for each 10,000 elements; returns its bytes (backend.go defragdb).
+
+        What waits for a commit must have had it.
+        """
+        sizes = self._sizes
+        old = np.array(sizes, dtype=np.int32)
+        live = np.flatnonzero(old)
+        del sizes[:]
+        self._clear()
+        self._rewriting = True
+        for place in range(0, len(live), DEFRAG_BATCH):
+            end = int(live[min(place + DEFRAG_BATCH, len(live)) - 1]) + 1
+            sizes.frombytes(old[len(sizes) : end].tobytes())
+            self.commit()
+        self._rewriting = False
+        if len(sizes) < len(old):  # slots that are gone at the end
+            sizes.frombytes(old[len(sizes) :].tobytes())
+            self._committed = len(sizes)
+        self.commit()
+        return int(old.sum())
 
     def append(self, element: Bytes) -> int:
         """Store an element of that many bytes; returns its slot. It takes pages at the next `commit`."""
@@ -166,7 +195,7 @@ class Pages:
             fill = FILL
             waiting = self._sizes[self._committed :]
             last.size[-1] += sum(waiting)
-            last.count[-1] += len(waiting) - (waiting.count(0) if self._touched else 0)
+            last.count[-1] += len(waiting) - (waiting.count(0) if self._touched or self._rewriting else 0)
         if self._touched:
             changed = self._rebalance(fill // 2 if self._small_follows_fill else SMALL)
             if end > self._committed:

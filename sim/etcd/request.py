@@ -27,8 +27,10 @@ class Op(IntEnum):
     COMPACT = 8
     COHORT = 9
     """Many puts under fresh names, as one entry of the model's log (see `sim.processes.cohorts`)."""
-    DELETE_ANY = 9
+    DELETE_ANY = 10
     """A DeleteRange of one key, whatever its revision."""
+    ALARM = 11
+    """Raise the NOSPACE alarm (`expected` 1) or disarm it (0)."""
 
 
 class Outcome(IntEnum):

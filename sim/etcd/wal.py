@@ -78,6 +78,11 @@ def compaction(revision: int, physical: bool = False) -> Bytes:
     return 1 + vl(revision) + (2 if physical else 0)
 
 
+def alarm(member_bytes: Bytes = 10) -> Bytes:
+    """Alarm{action, member, NOSPACE}; member_bytes: varint of the member's id."""
+    return 2 + 1 + member_bytes + 2
+
+
 def proposal(request: Bytes, id_bytes: Bytes = ID_BYTES) -> Bytes:
     """Length of a raft entry's data: the request as one field of InternalRaftRequest, and its header with the id."""
     return ld(request) + 1 + ld(1 + id_bytes)  # the header is field 100: a tag of two bytes

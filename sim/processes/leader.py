@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from simpy.events import NORMAL
 
 from sim.etcd import wal
-from sim.etcd.backend import Backend
+from sim.etcd.backend import GROWS, Backend
 from sim.etcd.follower import Follower
 from sim.etcd.request import COHORT, PUT_ONCE, Op, Outcome, Shape
 from sim.hardware.cpu import Cpu
@@ -42,7 +42,9 @@ PUT_OVERHEAD: Final[Bytes] = 256
 """What the quota check adds to a put's key and value (server/storage/quota.go kvOverhead)."""
 READ_RETRY: Final[Nanoseconds] = 500 * MILLISECOND
 """A linearizable read asks again after that while nobody leads (v3_server.go readIndexRetryTime)."""
-_GROWS: Final = frozenset({Op.CREATE_ONCE, Op.PUT_ONCE, Op.CREATE, Op.UPDATE, Op.PUT, Op.LEASE_GRANT})
+LEASE_OVERHEAD: Final[Bytes] = 64
+"""What it adds for a lease (leaseOverhead)."""
+_ALARM: Final[Bytes] = wal.proposal(wal.alarm())
 
 
 Waiting = Call | Ghost | Cohort
@@ -64,6 +66,7 @@ class LeaderRules:
     segment: Bytes = wal.SEGMENT
     rtt: Nanoseconds = 0
     max_request: Bytes = 1_572_864  # etcd: embed/config.go DefaultMaxRequestBytes
+    refuses_all_txns: bool = False  # over the quota also those that store nothing (3.5.0 to 3.5.6)
 
 
 class Leader:
@@ -124,6 +127,9 @@ class Leader:
             if outcome is not None:
                 self.refused[outcome] += 1
                 call.outcome = outcome
+            if outcome is Outcome.NO_SPACE and self._backend.applied.ahead(now) <= self._max_gap:
+                call = self._alarm(call)
+            elif outcome is not None:
                 call.answer(now, now)
                 return
         cpu = self._cpu
@@ -254,21 +260,35 @@ class Leader:
         backend, rules = self._backend, self._rules
         if call.data > rules.max_request:
             return Outcome.TOO_LARGE
-        if rules.quota is not None and call.op in _GROWS and self._over_quota(call, now, rules.quota):
+        if rules.quota is not None and self._over_quota(call, now, rules.quota):
             return Outcome.NO_SPACE
         return Outcome.TOO_MANY_REQUESTS if backend.applied.ahead(now) > rules.max_gap else None
 
     def _over_quota(self, call: Call, now: Nanoseconds, quota: Bytes) -> bool:
-        """The file as the last commit left it, and the request, against the quota; once over, the alarm stands."""
-        if not self.no_space:
-            backend = self._backend
-            backend.advance(now)
+        """Whether the file, as the last commit left it, and what the request may add reach the quota."""
+        if call.op is Op.LEASE_GRANT:
+            cost = LEASE_OVERHEAD
+        elif call.op in GROWS:
             cost = PUT_OVERHEAD + call.shape.key_bytes + call.shape.value_bytes
-            size = backend.database.value_at(now, 0)
-            if size + cost < quota:
-                return False
+        elif call.op is Op.DELETE and self._rules.refuses_all_txns:
+            cost = 0
+        else:
+            return False
+        backend = self._backend
+        backend.advance(now)
+        size = backend.database.value_at(now, 0)
+        if size + cost < quota:
+            return False
+        if not self.no_space:
             self._full(now, size)
         return True
+
+    def _alarm(self, refused: Call) -> Call:
+        """The alarm's entry, which is proposed in place of a request over the quota; that one is answered when it is applied."""
+        alarm = Call(self._env, self.propose, refused.writer)
+        alarm.op, alarm.expected, alarm.data, alarm.arrives = Op.ALARM, 1, _ALARM, self._env._now
+        alarm.on_answer = lambda _alarm, now, at: refused.answer(now, at)
+        return alarm
 
     def _turn(self, _alarm: Alarm | None = None) -> None:
         """One Ready, if the loop is free now; else it comes at the end of the save.

@@ -29,6 +29,7 @@ from sim.scenario.informers import Informer, watching, with_objects
 from sim.scenario.load_test import LoadTest
 from sim.scenario.machines import Machine
 from sim.scenario.objects import ObjectKind, common, with_defaults
+from sim.scenario.operations import Operation
 from sim.scenario.quantities import Name, PositiveDuration
 from sim.scenario.refusal import problems_of, refusal, shown, undeclared
 from sim.scenario.review import Objective, Provenance, Reference
@@ -79,6 +80,7 @@ class Scenario(Section):
     faults: dict[Name, Fault] = field({}, "What goes wrong, by name.")
     hypotheses: Hypotheses = field(Hypotheses(), "Claims that are not true of the real components, to see what they would change.")
     alerts: dict[Name, Alert] = field({}, "Alert rules that are evaluated on the run's metrics, by name.")
+    operations: dict[Name, Operation] = field({}, "What an operator does to etcd, by name: compaction, defragmentation, disarming.")
     variants: dict[Name, Settings] = field({}, "Named overrides that are compared on common random numbers: dotted path to value.")
     objectives: dict[Name, Objective] = field({}, "Bounds that figures must keep, by name.")
     provenance: dict[str, Provenance] = field({}, "Where a value is from, by its dotted path; printed with every result.")

@@ -36,7 +36,6 @@ AGAIN = {"attempts": 3, "base": "50ms"}
 CASES: dict[str, dict[str, Any]] = {
     "nobody is refused": {"rate": "5000/s", "for": "800ms"},
     "the gap of 5,000 refuses": {"rate": "50000/s", "for": "500ms", "retry": AGAIN},
-    "the quota is reached": {"rate": "40000/s", "for": "500ms", "retry": AGAIN, "etcd": {"quota": "2MB"}},
     "answers come too late": {
         "rate": "20000/s", "for": "300ms", "retry": AGAIN,
         "etcd": {"request_timeout": "60ms", "costs": {"apply": {"constant": "100us"}}},
@@ -50,10 +49,19 @@ CASES: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 SHOWS = {
-    "the gap of 5,000 refuses": "storm.refused", "the quota is reached": "storm.no_space",
+    "the gap of 5,000 refuses": "storm.refused",
     "answers come too late": "storm.timeouts",
     "a disk freezes beyond the time-out": "storm.timeouts",
 }  # fmt: skip
+
+
+def test_the_quota_refuses_cohorts_as_it_does_single_requests_but_without_an_entry_for_each() -> None:
+    case = {"rate": "40000/s", "for": "500ms", "retry": AGAIN, "etcd": {"quota": "2MB"}}
+    single, many = run("requests", **case), run("cohorts", **case)
+    assert many.metrics["storm.no_space"] > 0
+    for figure in ("storm.offered", "storm.accepted", "storm.no_space", "etcd.keys_created"):
+        assert many.metrics[figure] == pytest.approx(single.metrics[figure], rel=0.05), figure
+    assert [incident.kind for incident in many.incidents] == ["quota"] == [incident.kind for incident in single.incidents]
 
 
 @pytest.mark.parametrize("case", CASES)

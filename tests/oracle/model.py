@@ -77,6 +77,8 @@ class Request:
                 message = wal.update(self.key_bytes, self.value_bytes, self.expected)
             case "delete":
                 message = wal.delete(self.key_bytes, self.expected)
+            case "alarm":
+                message = wal.alarm()
             case _:
                 message = wal.compaction(self.expected)
         return wal.proposal(message)
@@ -470,7 +472,7 @@ class Etcd:
         request.arrives = int(self.env.now)
         self.requests.append(request)
         if request.grows and self._over_quota(request):
-            request.tell("NO_SPACE")
+            self.env.process(self._raise_alarm(request))
         elif self._handed - self._applied > self._etcd.max_gap:
             request.tell("TOO_MANY_REQUESTS")
         else:
@@ -478,11 +480,19 @@ class Etcd:
             self._inbox.put(request)
 
     def _over_quota(self, request: Request) -> bool:
-        """The file, as the last commit left it, and the request against the quota; once over, the alarm stands."""
+        """The file, as the last commit left it, and the request against the quota."""
         quota = self._etcd.quota
-        if quota is not None and self.database[-1][1] + PUT_OVERHEAD + request.key_bytes + request.value_bytes >= quota:
-            self.no_space = True
-        return self.no_space
+        return quota is not None and self.database[-1][1] + PUT_OVERHEAD + request.key_bytes + request.value_bytes >= quota
+
+    def _raise_alarm(self, refused: Request) -> Process:
+        """What is over the quota is answered when the alarm's own entry is applied; it is not proposed where too many wait."""
+        if self._handed - self._applied <= self._etcd.max_gap:
+            alarm = Request(self.env, "alarm")
+            alarm.arrives = refused.arrives
+            self.env.process(self._deadline(alarm))
+            self._inbox.put(alarm)
+            yield alarm.answer
+        refused.tell("NO_SPACE")
 
     def _deadline(self, request: Request) -> Process:
         yield self.env.timeout(self._etcd.request_timeout)
@@ -548,7 +558,7 @@ class Etcd:
                 yield turn
                 yield env.timeout(self._apply_cost() + request.value_bytes * self._costs.apply_per_kib // 1024)
                 request.effect = self._apply(request)
-                if request.effect == "UNCHANGED":  # a compaction on its way is made durable at once
+                if request.op == "compact" and request.effect == "UNCHANGED":  # a compaction on its way is made durable at once
                     yield from self._commit()
                     self._compactions_due.put(request.expected)
                 elif self._pending >= self._etcd.batch_limit:
@@ -571,6 +581,12 @@ class Etcd:
             store.compacted = request.expected
             self._pending += 1  # scheduledCompact
             return "UNCHANGED"
+        if request.op == "alarm":
+            self._pending += not self.no_space
+            self.no_space = True
+            return "UNCHANGED"
+        if self.no_space and request.grows:
+            return "NO_SPACE"
         old = store.state(request.key)
         if request.op in ("update", "delete") and (0 if old is None else old.revision) != request.expected:
             request.revision = 0 if old is None else old.revision
