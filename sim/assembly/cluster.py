@@ -66,7 +66,7 @@ class Cluster:
             env, leading, followers, self.backend,
             LeaderRules(
                 etcd.quota, etcd.request_timeout, etcd.max_gap, costs.ready, costs.entry, costs.request, costs.request_per_kib,
-                etcd.segment_size, self._quorum_rtt(first), etcd.max_request, (3, 5, 0) <= release <= (3, 5, 6),
+                etcd.segment_size, self._quorum_rtt(first), etcd.max_request, (3, 5, 0) <= release <= (3, 5, 6), costs.wake,
             ),
             len(ground.writers), self._applied, ground.incident,
         )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from enum import IntEnum
+from enum import IntEnum, unique
 from typing import Protocol
 
 import numpy as np
@@ -13,6 +13,7 @@ from sim.etcd import bbolt, wal
 from sim.units import Bytes, Nanoseconds
 
 
+@unique
 class Op(IntEnum):
     """Kinds of requests. `*_ONCE`: under a fresh generated name that nobody writes again."""
 

@@ -67,6 +67,7 @@ class LeaderRules:
     rtt: Nanoseconds = 0
     max_request: Bytes = 1_572_864  # etcd: embed/config.go DefaultMaxRequestBytes
     refuses_all_txns: bool = False  # over the quota also those that store nothing (3.5.0 to 3.5.6)
+    wake: Nanoseconds = 0  # CPU that a turn costs on other threads
 
 
 class Leader:
@@ -89,6 +90,7 @@ class Leader:
         self._patience: Nanoseconds = NEVER  # a batch that takes longer to commit may cost the lead
         self._stops_at: Nanoseconds = NEVER  # when the leading member's process next does nothing
         self._ready, self._entry, self._timeout = rules.ready, rules.entry, rules.request_timeout
+        self._wake = rules.wake
         self._cpu = cpu
         self._has_core = False
         self._handlers: deque[tuple[Nanoseconds, Call]] = deque()  # requests whose goroutines wait for a core, and until when
@@ -380,6 +382,8 @@ class Leader:
         assert cpu is not None
         if not inbox and not (in_flight and in_flight[0][0] <= now):
             return False
+        if self._wake:
+            cpu.urge(now, self._wake)
         work = self._ready + self._entry * len(inbox)
         if now > self._busy_until or not self._save_times or self._save_times[-1] != now:
             cpu.urge(now, work)

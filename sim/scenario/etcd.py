@@ -179,6 +179,11 @@ class Costs(Section):
         3 * MICROSECOND, "Added to `request` for each KiB of value.", "assumed: within a measured 9 us of leader CPU per KiB"
     )
     ready: Duration = field(50 * MICROSECOND, "Serial cost of one turn of the Ready loop.", "assumed: as `request`")
+    wake: Duration = field(
+        0,
+        "CPU that one turn of the Ready loop takes on other threads: whoever is woken, and looks for work before it sleeps again.",
+        "none: a fit of `etcdsim validate` has it; some 0.1-0.3 ms on a machine of two cores",
+    )
     entry: Duration = field(8 * MICROSECOND, "Serial cost of one entry in the Ready loop.", "assumed: as `request`")
     apply: Distribution = field(
         distribution(median="25us", p99="120us"),

@@ -23,13 +23,19 @@ from sim.scenario.device import DeviceProfile
 from sim.scenario.etcd import Costs
 from sim.scenario.load_test import LoadTest
 from sim.streams import PROBABILITIES
-from sim.units import format_duration
+from sim.units import MICROSECOND, SECOND, format_duration
 from sim.validation.inputs import Inputs
 from sim.validation.measure import Measured
 from sim.validation.predict import Predicted, predict
+from sim.validation.scrape import Buckets
 
-_KNOBS: Final = ("request", "ready", "entry", "apply", "page_write", "save", "commit")
-"""save, commit: scales of the disk's law for the log and for the backend file; the others: `etcd.costs` of that name."""
+_COSTS: Final = ("request", "request_per_kib", "ready", "entry", "apply_per_kib", "page_write")
+"""Durations of `etcd.costs`."""
+_KNOBS: Final = (*_COSTS, "apply", "save", "commit", "sparse", "wake")
+"""apply: scales that law; save, commit: the disk's, for the log and for the backend file; sparse: what requests take longer that
+come one by one, and wake whoever serves them."""
+_WAKE: Final = 100 * MICROSECOND
+"""Where the fit of `etcd.costs.wake` begins."""
 _WEIGHTS: Final = {
     "etcd.requests_per_second": 0.03, "etcd.request_seconds.p50": 0.06, "etcd.request_seconds.p90": 0.12,
     "etcd.request_seconds.p99": 0.3, "etcd.writes_per_batch": 0.1, "etcd.wal_fsync_seconds.mean": 0.1,
@@ -38,10 +44,13 @@ _WEIGHTS: Final = {
 """How far off each may be before it counts: about what repeats differ by."""
 _PULL: Final = 1.0
 """Standard deviation of a knob's logarithm around its default, as the fit believes beforehand."""
+_BODY: Final = 0.97
+"""The share of a probe's writes whose shape is taken: its rare slow ones are not etcd's, whose segments are laid out beforehand."""
+_POINTS: Final = (*QUANTILES[:-1], 0.9998, 0.9999, 0.99995, 0.99999, 1)
 _FURTHEST: Final = 3.0
 _STEP: Final = 0.2
-_ROUNDS: Final = 5
-_REQUESTS: Final = 3_000
+_ROUNDS: Final = 6
+_REQUESTS: Final = 2_000
 _SHORTEST: Final = 0.8
 """So many are simulated of each probe, and so many seconds at least."""
 
@@ -60,6 +69,9 @@ def fit(
 ) -> tuple[Inputs, Fitted]:
     """Inputs with fitted costs and disk, and how well they fit. probes: rounds by load, all of the same number of members."""
     wanted = {name: _observed(rounds) for name, rounds in probes.items()}
+    lone = next((rounds for rounds in probes.values() if rounds[0].load.clients == 1), None)
+    if lone is not None:
+        inputs = replace(inputs, seen=lone[0].buckets["etcd.wal_fsync_seconds"])
     loads = {name: _short(rounds[0].load, wanted[name]) for name, rounds in probes.items()}
     count = 0
 
@@ -78,7 +90,19 @@ def fit(
             ]
         )
 
-    logs, found = _least_squares(simulated, misses)
+    def guess(found: dict[str, dict[str, float]]) -> NDArray[np.float64]:
+        """Knobs that a mean shows by itself, by how far that is off."""
+        logs = np.zeros(len(_KNOBS))
+        first = next(iter(wanted))
+        for knob, figure in (
+            ("save", "etcd.wal_fsync_seconds.mean"), ("apply", "etcd.apply_execution_seconds.mean"),
+            ("commit", "etcd.backend_commit_seconds.mean"),
+        ):  # fmt: skip
+            if knob in _KNOBS and figure in wanted[first] and found[first].get(figure, 0.0) > 0:
+                logs[_KNOBS.index(knob)] = math.log(wanted[first][figure] / found[first][figure])
+        return logs
+
+    logs, found = _least_squares(simulated, misses, guess)
     misfit = {
         name: {figure: found[name].get(figure, 0.0) / value - 1 for figure, value in figures.items()}
         for name, figures in wanted.items()
@@ -90,34 +114,53 @@ def fit(
 
 
 def turn(inputs: Inputs, knobs: Mapping[str, float]) -> Inputs:
-    """The inputs with each knob's factor on its default."""
+    """The inputs with each knob's factor on its default; a knob that is not named stays where it is."""
     defaults = Costs()
     fitted: dict[str, Any] = {
-        f"etcd.costs.{name}": format_duration(round(getattr(defaults, name) * knobs[name]))
-        for name in ("request", "ready", "entry", "page_write")
+        f"etcd.costs.{name}": format_duration(round(getattr(defaults, name) * knobs.get(name, 1.0))) for name in _COSTS
     }
-    fitted["etcd.costs.apply"] = _scaled(table(defaults.apply), knobs["apply"])
-    law = table(inputs.disk.fdatasync)
+    fitted["etcd.costs.wake"] = format_duration(round(_WAKE * knobs.get("wake", 1.0)))
+    fitted["etcd.costs.apply"] = _scaled(table(defaults.apply), knobs.get("apply", 1.0))
+    law = table(inputs.probed.fdatasync)
+    body = np.minimum(law, np.interp(_BODY, PROBABILITIES, law))
+    scale = knobs.get("save", 1.0)
+    save = _scaled(law, scale) if inputs.seen is None else as_etcd_saw_it(body * scale, inputs.seen)
     disk = DeviceProfile.model_validate(
         {
-            "fdatasync": _scaled(law, knobs["save"]), "backend_fdatasync": _scaled(law, knobs["commit"]),
+            "fdatasync": save, "backend_fdatasync": _scaled(body, knobs.get("commit", 1.0)),
             "bandwidth": inputs.disk.bandwidth, "source": "probed, scaled by the probe suite",
         }
     )  # fmt: skip
-    return replace(inputs, disk=disk, fitted=fitted, sources=dict(inputs.sources))
+    sparse = {at: max(inputs.client[at], round(took * knobs.get("sparse", 1.0))) for at, took in inputs.sparse.items()}
+    return replace(inputs, disk=disk, sparse=sparse, fitted=fitted, sources=dict(inputs.sources))
+
+
+def as_etcd_saw_it(law: NDArray[np.float64], seen: Buckets) -> dict[str, Any]:
+    """The law of a save: above etcd's lowest bound its own shares, below it the shape of the disk's probe."""
+    lowest, shares = seen.bounds[0] * SECOND, seen.shares()
+    inside = float(np.interp(lowest, law, PROBABILITIES))
+    points = {at * shares[0]: min(float(np.interp(at * inside, PROBABILITIES, law)), lowest) for at in QUANTILES}
+    for bound, share in zip(seen.bounds, shares, strict=False):
+        points.setdefault(share, bound * SECOND)
+        if share >= 1:
+            break
+    points.setdefault(1.0, seen.bounds[-1] * SECOND)
+    return {"quantiles": {at: format_duration(round(value)) for at, value in sorted(points.items())}}
 
 
 def _scaled(law: NDArray[np.float64], factor: float) -> dict[str, Any]:
-    values = np.interp(QUANTILES, PROBABILITIES, law) * factor
-    return {"quantiles": {at: format_duration(round(float(value))) for at, value in zip(QUANTILES, values, strict=True)}}
+    values = np.interp(_POINTS, PROBABILITIES, law) * factor
+    return {"quantiles": {at: format_duration(round(float(value))) for at, value in zip(_POINTS, values, strict=True)}}
 
 
 def _least_squares(
     simulated: Callable[[NDArray[np.float64]], dict[str, dict[str, float]]],
     misses: Callable[[dict[str, dict[str, float]]], NDArray[np.float64]],
+    guess: Callable[[dict[str, dict[str, float]]], NDArray[np.float64]],
 ) -> tuple[NDArray[np.float64], dict[str, dict[str, float]]]:
     """Levenberg and Marquardt's steps; the slopes by differences, over a step that is larger than the simulation's noise."""
-    logs, damping = np.zeros(len(_KNOBS)), 1.0
+    damping = 1.0
+    logs = guess(simulated(np.zeros(len(_KNOBS))))
     found = simulated(logs)
     here = np.concatenate([misses(found), logs / _PULL])
     for _ in range(_ROUNDS):

@@ -29,10 +29,12 @@ from sim.hardware.probe import QUANTILES, check_directory, looks_like_memory, pr
 from sim.scenario.device import DeviceProfile
 from sim.scenario.load_test import LoadTest
 from sim.units import Bytes, Nanoseconds, format_duration
+from sim.validation.scrape import Buckets
 
 PROBE_SAMPLES: Final = 4_000
 PROBE_SECONDS: Final = 2.0
 PROBE_SIZE: Final[Bytes] = 2_048
+SPARSE_RATE: Final = 300
 _PINGS: Final = 2_000
 _ROOM: Final[Bytes] = 2 * 2**30
 """What a member may need: segments of 64 MB, a backend file with its free pages, and the same again to be on the safe side."""
@@ -42,20 +44,29 @@ _ROOM: Final[Bytes] = 2 * 2**30
 class Inputs:
     """The parameters of predictions for one number of members.
 
-    disk: as probed, or as the fit has scaled it; client: quantiles of a request that writes nothing, nanoseconds; peer_rtt,
+    disk: as probed, or as the fit has scaled it; client: quantiles of a request that writes nothing, nanoseconds,
+    sparse: the same where few come, and whoever serves them sleeps; peer_rtt,
     peer_jitter: nanoseconds, 0 for one member; fitted: fields of the scenario, path to value. sources: where each is from; cores:
     of the machine that etcd, its clients and all members share.
     """
 
     disk: DeviceProfile
+    probed: DeviceProfile = None  # type: ignore[assignment]  # as it was measured; when absent, `disk`
     client: dict[float, Nanoseconds] = field(default_factory=dict)
+    sparse: dict[float, Nanoseconds] = field(default_factory=dict)
     peer_rtt: Nanoseconds = 0
     peer_jitter: Nanoseconds = 0
     fitted: dict[str, Any] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
     cores: int = field(default_factory=lambda: os.cpu_count() or 1)
+    seen: Buckets | None = None
+    """What a lone client's saves took, as etcd's histogram has it."""
     memory: bool = False
     """Whether the disk answers as memory does."""
+
+    def __post_init__(self) -> None:
+        if self.probed is None:
+            self.probed = self.disk
 
     def fields(self, load: LoadTest) -> dict[str, Any]:
         """Fields of the scenario that simulates a load."""
@@ -67,6 +78,9 @@ class Inputs:
             "etcd.members.*.disk": {"value": self.disk.model_dump(mode="json", exclude_none=True), "from": self.sources["disk"]},
             "clients.rtt": {
                 "value": {f"{at:g}": format_duration(value) for at, value in self.client.items()}, "from": self.sources["client"],
+            },
+            "clients.rtt when idle": {
+                "value": {f"{at:g}": format_duration(value) for at, value in self.sparse.items()}, "from": self.sources["sparse"],
             },
             "etcd.network": {
                 "value": {"rtt": format_duration(self.peer_rtt), "jitter": format_duration(self.peer_jitter)},
@@ -93,6 +107,7 @@ class Probes:
         self._place = place
         self._disks: list[dict[str, Any]] = []
         self._reads: dict[int, list[NDArray[np.int64]]] = {}
+        self._sparse: dict[int, list[NDArray[np.int64]]] = {}
         self._pings: list[NDArray[np.int64]] = []
 
     def once(self) -> None:
@@ -100,9 +115,10 @@ class Probes:
         self._disks.append(probe(self._place, PROBE_SAMPLES, PROBE_SIZE, PROBE_SECONDS))
         self._pings.append(_ping_pong())
 
-    def read(self, members: int, latencies: NDArray[np.int64]) -> None:
-        """Note what requests took that write nothing, nanoseconds."""
+    def read(self, members: int, latencies: NDArray[np.int64], sparse: NDArray[np.int64]) -> None:
+        """Note what requests took that write nothing, nanoseconds: one after the other, and few of them."""
         self._reads.setdefault(members, []).append(latencies)
+        self._sparse.setdefault(members, []).append(sparse)
 
     def inputs(self, members: int) -> Inputs:
         """Everything so far together, before anything is fitted."""
@@ -112,6 +128,9 @@ class Probes:
         reads = np.concatenate(self._reads[members])
         inputs.client = {at: round(float(value)) for at, value in zip(QUANTILES, np.quantile(reads, QUANTILES), strict=True)}
         inputs.sources["client"] = f"probed: {len(reads)} gets that touch nothing, by one client, less what etcd's goroutine costs"
+        sparse = np.concatenate(self._sparse[members])
+        inputs.sparse = {at: round(float(value)) for at, value in zip(QUANTILES, np.quantile(sparse, QUANTILES), strict=True)}
+        inputs.sources["sparse"] = f"probed: {len(sparse)} of them at {SPARSE_RATE} a second, each of which wakes whoever sleeps"
         inputs.sources["peers"] = "one member: no network"
         if members > 1:
             pings = np.concatenate(self._pings)

@@ -209,9 +209,10 @@ def _busy() -> float:
     return (user + nice + system + irq + soft) / os.sysconf("SC_CLK_TCK")
 
 
-def reads(cluster: Cluster, folder: Path) -> NDArray[np.int64]:
-    """Latencies of one client's requests that write nothing, nanoseconds. Raises InputError."""
-    load = LoadTest(name="reads", clients=1, op="get_serializable", seconds=1.0, warmup_seconds=0.2)
+def reads(cluster: Cluster, folder: Path, rate: float | None = None) -> NDArray[np.int64]:
+    """Latencies of requests that write nothing, nanoseconds: one client's, or so many a second's. Raises InputError."""
+    how: dict[str, Any] = {"clients": 1} if rate is None else {"rate": rate}
+    load = LoadTest(name="reads", op="get_serializable", seconds=1.2, warmup_seconds=0.2, **how)
     leader = cluster.leader
     with children(load, 1, [leader.endpoint], folder, leader.what_happened) as (sending, _):
         sending[0].begin(time.monotonic_ns() + _HEAD_START)

@@ -47,10 +47,11 @@ class Predicted:
 
 def scenario(version: str, load: LoadTest, inputs: Inputs, changes: Mapping[str, Any]) -> Scenario:
     """etcd alone, as it was started: no API server, no compaction but the load's own. changes: path to value, as `--set` has it."""
+    profile = inputs.disk.model_dump(mode="json", exclude_none=True)
     names = [chr(ord("a") + number) for number in range(load.members)]
     etcd: dict[str, Any] = {
         "version": version,
-        "members": {name: {"machine": MACHINE} for name in names},
+        "members": {name: {"machine": MACHINE, "wal": "log", "backend": "file"} for name in names},
         "network": {"rtt": inputs.peer_rtt / SECOND, "jitter": inputs.peer_jitter / SECOND},
         "compaction": {"by": "never"},
     }
@@ -62,12 +63,18 @@ def scenario(version: str, load: LoadTest, inputs: Inputs, changes: Mapping[str,
                 etcd[field] = read(value)
             except ValueError:
                 raise InputError(f'{load.name}: flags: "{flag}" is not what etcd takes') from None
+    faults: dict[str, Any] = {}
+    if load.pause is not None:
+        whom = "leader" if load.pause.who == "leader" else f"members.{names[-1]}"
+        faults["pause"] = {
+            "kind": "pause", "target": whom, "at": load.pause.at_seconds, "for": load.pause.for_seconds
+        }
     if load.quota_bytes:
         etcd["quota"] = load.quota_bytes
     declared = {
-        "name": load.name, "horizon": load.seconds, "apiservers": {}, "etcd": etcd,
+        "name": load.name, "horizon": load.seconds, "apiservers": {}, "etcd": etcd, "faults": faults,
         "machines": {
-            MACHINE: {"cores": inputs.cores, "disks": {"disk": {"profile": inputs.disk.model_dump(mode="json", exclude_none=True)}}}
+            MACHINE: {"cores": inputs.cores, "disks": {name: {"profile": profile} for name in ("log", "file")}}
         },
         "objects": {OBJECT: {"key_bytes": load.key_bytes, "value_bytes": load.value_bytes}},
     }  # fmt: skip

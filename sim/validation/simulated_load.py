@@ -17,9 +17,10 @@ from sim.assembly import World
 from sim.etcd import wal
 from sim.etcd.request import Op, Outcome, Shape
 from sim.processes.events import NOTHING, Call, Clock
+from sim.processes.reads import Read
 from sim.scenario.load_test import LoadTest
 from sim.streams import Delays, Streams
-from sim.units import MILLISECOND, SECOND, Nanoseconds
+from sim.units import MICROSECOND, MILLISECOND, SECOND, Nanoseconds
 from sim.validation.generator import GAVE_UP
 from sim.validation.generator import Records as Rows
 from sim.validation.inputs import Inputs
@@ -37,6 +38,8 @@ _TOLD: Final = {
     Outcome.LEASE_NOT_FOUND: "NOT_FOUND: etcdserver: requested lease not found",
 }
 """How etcd says what failed."""
+FALLS_ASLEEP: Final = 300 * MICROSECOND
+"""Threads look for work so long before they sleep: assumed; it decides at which rates requests find everybody awake."""
 _STATUS_TAKES: Final = MILLISECOND // 10
 """The compactor asks for the revision first."""
 
@@ -59,12 +62,17 @@ class SimulatedLoad:
         self._bare = Shape(OBJECT, load.key_bytes, 0)
         costs = world.scenario.etcd.costs
         self._request = costs.request + load.value_bytes * costs.request_per_kib // 1024
-        self._read_key, self._index_key = costs.read_key, costs.index_key
         self._deleted = wal.proposal(wal.delete_range(load.key_bytes))
         streams = Streams(seed)
         self._read_request = costs.request
-        own = {at: max(took - costs.request, 0) for at, took in inputs.client.items()}
-        self._way = Delays(streams("validation.client"), distributions.empirical(own)).draw
+        self._awake, self._asleep = (
+            Delays(
+                streams(f"validation.client.{name}"),
+                distributions.empirical({at: max(took - costs.request, 0) for at, took in quantiles.items()}),
+            ).draw
+            for name, quantiles in (("awake", inputs.client), ("asleep", inputs.sparse))
+        )
+        self._active: Nanoseconds = 0
         self._uniform = streams("validation.think").uniform
         self._requests = [Requests(load, seed, index, load.generators) for index in range(load.generators)]
         self._expected: dict[int, int] = {}
@@ -124,13 +132,13 @@ class SimulatedLoad:
         return [0] + [follower] * (self.load.members - 1)
 
     def _closed(self, env: Clock, number: int) -> Process:
-        load, call = self.load, self._call()
+        load, call, read = self.load, self._call(), self.world.reads.call(self._writer)
         requests = self._requests[number % load.generators]
         farther = self._leader_first[number % len(self._leader_first)]
         if load.think_seconds:
             yield env.timeout(round(self._uniform() * load.think_seconds * SECOND))
         while env._now < self._until and self._budget > 0:
-            failed = yield from self._once(env, call, next(requests), farther)
+            failed = yield from self._once(env, call, read, next(requests), farther)
             pause = load.error_backoff_seconds if failed else load.think_seconds
             if pause:
                 if not failed and load.think == "exponential":
@@ -141,20 +149,23 @@ class SimulatedLoad:
         requests, members = self._requests[index], self._leader_first
         for number, at in enumerate(due):
             yield env.timeout(at - env._now)
-            env.process(self._once(env, self._call(), next(requests), members[number % len(members)]))
+            call, read = self._call(), self.world.reads.call(self._writer)
+            env.process(self._once(env, call, read, next(requests), members[number % len(members)]))
 
     def _call(self) -> Call:
         return Call(self.world.env, self.world.leader.propose, self._writer)
 
-    def _once(self, env: Clock, call: Call, request: Request, farther: Nanoseconds) -> Generator[Any, Any, bool]:
+    def _once(self, env: Clock, call: Call, read: Read, request: Request, farther: Nanoseconds) -> Generator[Any, Any, bool]:
         """One request, from when it was due to when its answer is read; whether it failed."""
         self._budget -= 1
         self._flying += 1
-        due, way = env._now, self._way()
+        due, way = env._now, self._way(env._now)
         there, back = way // 2 + self._request, way - way // 2
         if request.kind in ("get", "get_serializable", "list"):
-            yield env.timeout(way // 2 + self._read_request)
-            yield env.timeout(self._read(request.kind, env._now) - env._now + back)
+            keys = self.world.backend.mvcc.keys_live if request.kind == "list" else 1
+            read.walked, read.returned = keys, min(self.load.list_limit or keys, keys)
+            read.linearizable = request.kind != "get_serializable"
+            yield read.send(way // 2 + self._read_request + farther // 2, back + farther - farther // 2)
             failed = ""
         else:
             self._write(call, request)
@@ -162,6 +173,7 @@ class SimulatedLoad:
             failed = _TOLD.get(call.outcome, "")
             if request.kind == "txn" and not failed:
                 self._expected[request.key] = call.revision
+        self._active = env._now
         took = env._now - due
         if took > self.load.timeout_seconds * SECOND:
             failed, took = GAVE_UP, round(self.load.timeout_seconds * SECOND)
@@ -169,6 +181,13 @@ class SimulatedLoad:
         self._rows.add(due, took, request.kind, failed)
         self.world.client_latencies.add(took)
         return bool(failed)
+
+    def _way(self, now: Nanoseconds) -> Nanoseconds:
+        """What a request adds on the client's side: more where nothing has happened for a while, and who serves it is asleep."""
+        awake, asleep = self._awake(), self._asleep()
+        slept = now - self._active > FALLS_ASLEEP
+        self._active = now
+        return asleep if slept else awake
 
     def _write(self, call: Call, request: Request) -> None:
         shape = self._shape
@@ -187,18 +206,6 @@ class SimulatedLoad:
                 call.op, call.shape, call.data = Op.UPDATE, shape, shape.update_data(call.expected)
             case other:
                 raise ValueError(f"{other} is not a write")
-
-    def _read(self, kind: str, now: Nanoseconds) -> Nanoseconds:
-        """When a read that arrives now has its answer."""
-        world = self.world
-        begins = now if kind == "get_serializable" else world.leader.read(now)
-        if begins is None:  # nobody leads
-            return now + world.scenario.etcd.request_timeout
-        if kind != "list":
-            return begins + self._read_key
-        keys = world.backend.mvcc.keys_live
-        returned = min(self.load.list_limit or keys, keys)
-        return begins + keys * self._index_key + returned * self._read_key
 
     # ---- what happens beside
 
@@ -225,7 +232,7 @@ class SimulatedLoad:
             numbers = range(first, min(first + AT_ONCE, load.lease_count + 1))
             for step in ("grant", "put"):
                 for number, call in zip(numbers, calls, strict=False):
-                    lease, way = FIRST_LEASE + number, self._way()
+                    lease, way = FIRST_LEASE + number, self._way(env._now)
                     if step == "grant":
                         call.op, call.shape, call.expected, call.lease = Op.LEASE_GRANT, NOTHING, ttl * SECOND, lease
                         call.data = wal.proposal(wal.lease_grant(ttl, lease))

@@ -15,7 +15,7 @@ from sim.scenario.device import load_profile
 from sim.scenario.load_test import LoadTest
 from sim.validation.compare import BUSY, Row, middle_round, rows, summary
 from sim.validation.fit import Fitted, fit
-from sim.validation.inputs import Inputs, Probes, check_place, machine
+from sim.validation.inputs import SPARSE_RATE, Inputs, Probes, check_place, machine
 from sim.validation.measure import Measured, measure, reads, wait_for_quiet
 from sim.validation.predict import Predicted, predict, scenario, unsimulated
 from sim.validation.server import Cluster
@@ -138,7 +138,7 @@ def validate(plan: Plan, tell: Callable[[str], None]) -> Validation:
             probes.once()
             for members in plan.members:
                 with Cluster(plan.etcd, members, folder) as cluster:
-                    probes.read(members, reads(cluster, folder))
+                    probes.read(members, reads(cluster, folder), reads(cluster, folder, SPARSE_RATE))
             for load in loads:
                 while True:
                     wait_for_quiet(plan.patience)

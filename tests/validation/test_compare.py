@@ -21,8 +21,11 @@ MS_BOUNDS = tuple(0.001 * 2**n for n in range(14))
 
 
 def inputs() -> Inputs:
-    found = Inputs(DeviceProfile.model_validate({"fdatasync": "200us"}), {0: 100_000, 1: 100_000}, 50_000, 5_000, cores=2)
-    found.sources = dict.fromkeys(("disk", "client", "peers", "fitted"), "a test")
+    found = Inputs(
+        DeviceProfile.model_validate({"fdatasync": "200us"}), client={0: 100_000, 1: 100_000}, sparse={0: 150_000, 1: 150_000},
+        peer_rtt=50_000, peer_jitter=5_000, cores=2,
+    )  # fmt: skip
+    found.sources = dict.fromkeys(("disk", "client", "sparse", "peers", "fitted"), "a test")
     return found
 
 

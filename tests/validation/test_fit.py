@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from validation.test_compare import MS_BOUNDS, a_load, inputs, measured
 
+from sim.assembly import table
+from sim.scenario.device import DeviceProfile
 from sim.scenario.load_test import LoadTest
-from sim.validation.fit import fit, turn
+from sim.streams import PROBABILITIES
+from sim.validation.fit import as_etcd_saw_it, fit, turn
 from sim.validation.inputs import Inputs
 from sim.validation.measure import Measured
 from sim.validation.predict import predict
-from sim.validation.scrape import through
+from sim.validation.scrape import Buckets, through
 
-TRUE = {"request": 1.3, "ready": 0.7, "entry": 4.0, "apply": 0.6, "page_write": 1.5, "save": 2.0, "commit": 1.5}
+TRUE = {"request": 1.3, "entry": 4.0, "apply": 0.6, "save": 2.0}
 
 
 def as_measured(load: LoadTest, real: Inputs) -> Measured:
@@ -38,6 +42,7 @@ def test_costs_are_found_again(rounds: dict[str, list[Measured]], monkeypatch: p
     monkeypatch.setattr("sim.validation.fit._REQUESTS", 500)
     monkeypatch.setattr("sim.validation.fit._SHORTEST", 0.3)
     monkeypatch.setattr("sim.validation.fit._ROUNDS", 4)
+    monkeypatch.setattr("sim.validation.fit._KNOBS", tuple(TRUE))
     found, how = fit("3.5.1", rounds, inputs(), {})
     assert how.knobs["save"] == pytest.approx(TRUE["save"], rel=0.2)
     assert how.knobs["apply"] == pytest.approx(TRUE["apply"], rel=0.3)
@@ -53,9 +58,21 @@ def test_costs_are_found_again(rounds: dict[str, list[Measured]], monkeypatch: p
     assert "p0, p1" in found.sources["fitted"]
 
 
+def test_a_save_is_as_etcd_saw_it_above_its_lowest_bound() -> None:
+    """Below 1 ms the probe's shape, above it etcd's shares: the probe's own rare 5 ms are not taken over."""
+    probed = table(DeviceProfile.model_validate({"fdatasync": {"quantiles": {0: "100us", 0.9: "300us", 1: "5ms"}}}).fdatasync)
+    seen = Buckets((0.001, 0.002, 0.004, 0.008), (960.0, 30.0, 10.0, 0.0, 0.0), 0.3)
+    law = table(DeviceProfile.model_validate({"fdatasync": as_etcd_saw_it(probed, seen)}).fdatasync)
+    assert float(np.interp(0.96, PROBABILITIES, law)) == pytest.approx(1e6, rel=0.02)
+    assert float(np.interp(0.99, PROBABILITIES, law)) == pytest.approx(2e6, rel=0.02)
+    assert law.max() == pytest.approx(4e6, rel=0.01)
+    assert float(np.interp(0.5, PROBABILITIES, law)) == pytest.approx(float(np.interp(0.5, PROBABILITIES, probed)), rel=0.1)
+
+
 def test_knobs_are_factors_on_the_defaults() -> None:
     found = turn(inputs(), TRUE)
     assert found.fitted["etcd.costs.request"] == "78us"
+    assert found.fitted["etcd.costs.wake"] == "100us"
     assert found.disk.fdatasync.model_dump(mode="json")["quantiles"]["0.5"] == "400us"
     assert found.disk.backend_fdatasync is not None
     assert inputs().disk.backend_fdatasync is None

@@ -53,6 +53,7 @@ def etcd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(suite, "measure", measure)
     monkeypatch.setattr(suite, "reads", lambda *_: np.full(100, 90_000))
     monkeypatch.setattr(fitting, "_ROUNDS", 1)
+    monkeypatch.setattr(fitting, "_KNOBS", ("save",))
     monkeypatch.setattr(fitting, "_REQUESTS", 100)
     monkeypatch.setattr(fitting, "_SHORTEST", 0.1)
     monkeypatch.setattr(probing, "probe", lambda *_: profile())
@@ -68,7 +69,7 @@ def profile() -> dict[str, Any]:
     return {"fdatasync": {"quantiles": {0: "80us", 0.5: "150us", 1: "300us"}}, "bandwidth": "1GB/s"}
 
 
-PROBES = ["p-c1-1k", "p-c64-1k", "p-c16-8k"]
+PROBES = ["p-c1-1k", "p-c64-1k", "p-c6-1k", "p-c16-8k", "p-r300-1k"]
 
 
 def run(tmp_path: Path, *options: str) -> int:
@@ -101,7 +102,7 @@ def test_rounds_are_interleaved_and_every_cluster_ends(etcd: list[str], tmp_path
     loads = [what for what in etcd if what not in ("start", "stop") and not what.startswith("--")]
     assert loads == [*PROBES, "mine", "c8-256b"] * 2
     assert etcd.count("--max-snapshots=3") == 2
-    assert etcd.count("start") == etcd.count("stop") == 2 * 6  # and one a round for the reads
+    assert etcd.count("start") == etcd.count("stop") == 2 * 8  # and one a round for the reads
     assert not list(tmp_path.glob("etcdsim-validate-*"))
 
 
@@ -109,7 +110,7 @@ def test_disturbed_runs_are_repeated_while_there_are_retries(
     etcd: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(tmp_path, "--json", "--retries", "1") == 0
-    assert [etcd.count(name) for name in (*PROBES, "mine", "c8-256b")] == [3, 2, 2, 2, 2]
+    assert [etcd.count(name) for name in (*PROBES, "mine", "c8-256b")] == [3, 2, 2, 2, 2, 2, 2]
     err = capsys.readouterr().err
     assert "others 0.50; again" in err
     assert "warning: others used up to 0.50 cores" in err  # the others' first rounds stay
@@ -135,7 +136,7 @@ def test_everything_is_saved(etcd: list[str], tmp_path: Path, capsys: pytest.Cap
     assert len(details["rounds"]) == 2
     fsync = details["histograms"]["etcd.wal_fsync_seconds"]
     assert len(fsync["predicted"]) == len(fsync["measured"][0]) == len(fsync["upper_seconds"]) + 1
-    assert len(list((out / "scrapes").iterdir())) == 5 * 2 * 2
+    assert len(list((out / "scrapes").iterdir())) == 7 * 2 * 2
     assert "| `etcd.requests_per_second` |" in (out / "validation.md").read_text()
     assert not list(tmp_path.glob(".out*"))
     assert run(tmp_path, "-o", str(out)) == 2
@@ -214,8 +215,8 @@ def test_real_probes_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(probing, "_PINGS", 50)
     probes = probing.Probes(tmp_path)
     probes.once()
-    probes.read(3, np.full(10, 100_000))
+    probes.read(3, np.full(10, 100_000), np.full(10, 150_000))
     found = probes.inputs(3)
     assert found.peer_rtt > 0
-    assert set(found.client.values()) == {100_000}
+    assert (set(found.client.values()), set(found.sparse.values())) == ({100_000}, {150_000})
     assert list(tmp_path.iterdir()) == []
