@@ -116,7 +116,8 @@ def test_the_command(etcd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
 @pytest.mark.slow
 def test_ctrl_c_leaves_no_process(etcd: Path, tmp_path: Path) -> None:
     before = _etcds(etcd)
-    command = [sys.executable, "-m", "sim.cli", "validate", "--etcd", str(etcd), "--rounds", "1", "--data-dir", str(tmp_path)]
+    program = [sys.executable, "-c", "import sys; from sim.cli import main; sys.exit(main())"]
+    command = [*program, "validate", "--etcd", str(etcd), "--rounds", "1", "--data-dir", str(tmp_path)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     limit = time.monotonic() + 60
     while _etcds(etcd) <= before and time.monotonic() < limit:
