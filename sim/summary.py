@@ -144,6 +144,8 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
     for name, member in world.members.items():
         metrics[f"members.{name}.wal_bytes_written"] = member.log.written
         metrics[f"members.{name}.wal_bytes_on_disk"] = member.files.on_disk
+        for figure in ("db_bytes_total", "db_bytes_in_use"):  # the same entries in the same order make the same file
+            metrics[f"members.{name}.{figure}"] = metrics[f"etcd.{figure}"]
     for name, shape in world.shapes.items():
         if shape.entries:
             metrics[f"objects.{name}.wal_entries"] = shape.entries

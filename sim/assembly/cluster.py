@@ -24,7 +24,7 @@ from sim.processes.operations import operation
 from sim.processes.reads import ReadCosts, Reads
 from sim.processes.watch import WatchHub
 from sim.scenario.links import path
-from sim.units import Nanoseconds
+from sim.units import SECOND, Nanoseconds
 
 COMPACT_KEY_BYTES = len("compact_rev_key")
 COMPACT_VALUE_BYTES = 8
@@ -130,7 +130,8 @@ class Cluster:
         phase = ground.stream("etcd.commit-timers", 64).uniform
         elections = Elections(
             ground.env, lead, self.members.by_name, self.members.routes, self.members.lead, rules,
-            ground.stream("etcd.elections", 256).uniform, lambda: int(phase() * etcd.batch_interval), ground.incident,
+            ground.stream("etcd.elections", 256).uniform, lambda: int(phase() * etcd.batch_interval), self._whole_database,
+            ground.incident,
         )  # fmt: skip
         lead.be_wary(flags.election_timeout - flags.heartbeat_interval)
         if self._calendars.among_members:
@@ -144,6 +145,18 @@ class Cluster:
         for one in ground.scenario.operations.values():
             call = self.call("etcd")
             ground.env.process(operation(ground.env, one.kind, one.at, call, self.leader, self.backend, ground.incident))
+
+    def _whole_database(self, leader: str, member: str, lacks: int) -> Nanoseconds:
+        """How long a member needs for it where it lacks so many entries; 0 where the leader's log still has them.
+
+        It is written as it comes, at the slower of the link's and the disk's bandwidth.
+        """
+        etcd = self.ground.scenario.etcd
+        if lacks <= etcd.entries_in_memory(self.leader.log.index):
+            return 0
+        disk, link = self.members.by_name[member].file, path(etcd, leader, member).bandwidth
+        ns_per_byte = disk.ns_per_byte if link is None else max(disk.ns_per_byte, SECOND / link)
+        return round(self.backend.size * ns_per_byte)
 
     def _quorum_rtt(self, leader: str) -> Nanoseconds:
         """Round trip of the leader with the last one of the nearest quorum."""

@@ -117,8 +117,8 @@ class Backend:
         "_applied", "_apply_cost", "_codes", "_commit_due", "_compactions", "_costs", "_disk", "_element_limit",
         "_exclusive", "_executions", "_free", "_index_until", "_latencies", "_leases", "_limit", "_next_due", "_pending",
         "_pending_by", "_reader", "_readers_until", "_resumes", "_revoked_names", "_rules", "_shapes", "_snapshot_at",
-        "_store", "_times", "_turn_due", "_walker", "_work", "applied", "capped", "commits", "compactions", "database",
-        "fault", "length", "live_by_writer", "mvcc", "pages", "removed", "revoked", "size", "tail", "turns",
+        "_store", "_times", "_turn_due", "_walker", "_work", "applied", "capped", "commit_pages", "commits", "compactions",
+        "database", "fault", "length", "live_by_writer", "mvcc", "pages", "removed", "revoked", "size", "tail", "turns",
     )  # fmt: skip
 
     def __init__(
@@ -156,6 +156,7 @@ class Backend:
         self._times, (self._latencies, self._executions, self._codes) = self.applied.times, self.applied.columns
         self.revoked: deque[tuple[Nanoseconds, int, int]] = deque()  # when, writer of the keys, how many
         self.commits = Journal(1)  # duration
+        self.commit_pages: array[int] = array("q")  # of each of them, how many pages it wrote
         self.database = Journal(2)  # bytes in total, in use: as a commit leaves them
         self.removed = Journal(1)  # revisions that a compaction batch removed
         self.turns = Journal(1)  # duration of a compaction batch, lock wait included
@@ -595,6 +596,7 @@ class Backend:
         self.tail.holds.append((ends, begins, cause))
         self.commits.times.append(ends)
         self.commits.columns[0].append(ends - begins)
+        self.commit_pages.append(pages)
         self.database.times.append(ends)
         self.size = self.pages.bytes_total
         self.database.columns[0].append(self.size)

@@ -10,7 +10,7 @@ arrive, at its disk's bandwidth, not in the save; it is never behind enough to n
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 
 from sim.etcd.member import Member
 from sim.hardware.route import Route
@@ -96,6 +96,12 @@ class Follower:
         if count > 0:
             del self.arrived[:count]
             self.noted_from += count
+
+    def wait(self, now: Nanoseconds, until: Nanoseconds) -> None:
+        """It gets a whole database, and takes what else has been sent when it has that."""
+        self._last_arrival = max(self._last_arrival, until)
+        for place in range(bisect_left(self.arrived, now), len(self.arrived)):
+            self.arrived[place] = max(self.arrived[place], until)
 
     def saving(self, at: Nanoseconds) -> Nanoseconds:
         """Until when the save lasts that is in progress at `at`; `at` where none is."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sim.etcd.wal import Segments
 from sim.etcd.wal_files import WalFiles
 from sim.hardware.cpu import Cpu
@@ -41,6 +44,19 @@ class Member:
         """These are the times in which its process does nothing."""
         self.stops = stops
         self.down = Stalls([(begins, ends) for begins, ends, _ in stops])
+
+    def commit_times(self, begins: NDArray[np.int64], pages: NDArray[np.int64], page_write: Nanoseconds) -> NDArray[np.int64]:
+        """How long its own commits take that begin at these times and write so many pages, nanoseconds.
+
+        Members apply the same entries, so a follower commits what the leader does, about when it does, to its own disk.
+        """
+        draw, stalls = self.file.draw, self.file.stalls
+        drawn = np.array([draw() + draw() for _ in range(len(pages))], dtype=np.int64)  # two fdatasyncs
+        took = drawn + pages * page_write + ((pages + 1) * (4096 * self.file.ns_per_byte)).astype(np.int64)
+        if stalls is not None:
+            ends = [stalls.finish(int(at), int(at + work)) for at, work in zip(begins, took, strict=True)]
+            took = np.array(ends, dtype=np.int64) - begins
+        return took
 
     def next_stop(self, now: Nanoseconds) -> Nanoseconds:
         """When, after now, its process next does nothing; NEVER if it always runs."""

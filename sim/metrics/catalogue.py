@@ -349,7 +349,10 @@ _PLACE: Final = {name: place for place, name in enumerate(_BY_NAME)}
 _WRITES: Final = tuple(name for name, figure in _BY_NAME.items() if name.startswith("writes.") and figure.kind != "distribution")
 _FLEETS: Final = tuple(name for name in _BY_NAME if name.startswith(("fleet.", "map.")))
 _REPEATED: Final = {
-    "members.": ("memory_bytes", "database_missing_share", "wal_bytes_written", "wal_bytes_on_disk", "wal_fsync_seconds"),
+    "members.": (
+        "memory_bytes", "database_missing_share", "wal_bytes_written", "wal_bytes_on_disk", "wal_fsync_seconds",
+        "backend_commit_seconds", "db_bytes_total", "db_bytes_in_use",
+    ),
     "controllers.": (
         "reconciles", "errors", "requests", "timeouts", "failing_keys", "runs_per_event", "adds", "retries", "dropped",
         "depth", "zero_value_keys", "queue_seconds", "work_seconds", "scan_seconds", "scanned", *_WRITES,

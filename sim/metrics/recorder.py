@@ -72,7 +72,8 @@ class Recorder:
         self.windows = STEADY_WINDOWS if self.steady else WINDOWS
         self.histograms = {name: Histogram(self.steady or name.startswith("etcd.")) for name in _DISTRIBUTIONS}
         for name in world.members:
-            self.histograms[f"members.{name}.wal_fsync_seconds"] = Histogram(self.steady)
+            for figure in ("wal_fsync_seconds", "backend_commit_seconds"):
+                self.histograms[f"members.{name}.{figure}"] = Histogram(self.steady)
         for name in world.scenario.controllers:
             for figure in ("queue_seconds", "work_seconds"):
                 own = Histogram(self.steady) if len(world.scenario.controllers) > 1 else self.histograms[f"workqueue.{figure}"]
@@ -141,11 +142,11 @@ class Recorder:
         saves = self._saves(now)
         histograms["etcd.wal_fsync_seconds"].record(saves)
         for name, journal in (
-            ("etcd.backend_commit_seconds", backend.commits),
             ("etcd.compaction_seconds", backend.compactions),
             ("etcd.compaction_pause_seconds", backend.turns),
         ):
             histograms[name].record(journal.take(now)[1])
+        self._commits(now)
         self._removed += int(backend.removed.take(now)[1].sum())
         _forget(backend.database, now)
         for latencies_of in world.latencies:
@@ -211,6 +212,22 @@ class Recorder:
         self._observed = now
         lead.trim()
         return durations
+
+    def _commits(self, now: Nanoseconds) -> None:
+        """Backend commits of whoever led; the other members have theirs beside."""
+        world, backend = self.world, self.world.backend
+        ends, durations = backend.commits.take(now)
+        pages = np.array(backend.commit_pages[: len(ends)], dtype=np.int64)
+        del backend.commit_pages[: len(ends)]
+        self.histograms["etcd.backend_commit_seconds"].record(durations)
+        begins, led = ends - durations, world.leader.led
+        leads = np.searchsorted([at for at, _ in led], ends, side="right") - 1
+        for name, member in world.members.items():
+            own = np.isin(leads, [number for number, (_, leader) in enumerate(led) if leader == name])
+            histogram = self.histograms[f"members.{name}.backend_commit_seconds"]
+            histogram.record(durations[own])
+            page_write = world.scenario.etcd.costs.page_write
+            histogram.record(member.commit_times(begins[~own], pages[~own], page_write))
 
     def _count(self, codes: NDArray[np.int64]) -> None:
         counts = np.bincount(codes, minlength=len(self.by_writer) * CODES).reshape(-1, CODES)

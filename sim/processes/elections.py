@@ -49,16 +49,19 @@ class Elections:
     """Decides who leads. routes: from one member to another. uniform: draws from [0, 1).
 
     followers: all members but one, as that one, which leads from a time on, reaches them. commits_in: draws how long it is until
-    its commit timer rings, nanoseconds.
+    its commit timer rings, nanoseconds. database: how long a member (of the one that leads) needs for a whole database where it
+    lacks so many entries; 0 where the log has them.
     """
 
     def __init__(
         self, env: Clock, lead: Lead, members: Mapping[str, Member], routes: Mapping[tuple[str, str], Route],
         followers: Callable[[str, Nanoseconds], list[Follower]], rules: ElectionRules, uniform: Callable[[], float],
-        commits_in: Callable[[], Nanoseconds], incident: Callable[[Nanoseconds, str, str], None],
+        commits_in: Callable[[], Nanoseconds], database: Callable[[str, str, int], Nanoseconds],
+        incident: Callable[[Nanoseconds, str, str], None],
     ):  # fmt: skip
         self._env, self._lead, self._members, self._routes, self._rules = env, lead, members, routes, rules
-        self._followers, self._commits_in, self._incident = followers, commits_in, incident
+        self._followers, self._commits_in, self._database, self._incident = followers, commits_in, database, incident
+        self._away: dict[str, int] = {}  # entries there were when a member was last reached
         self.awake = False
         self.leaderless: Nanoseconds = 0
         """Time from the trouble that cost the lead to the next leader, summed."""
@@ -119,7 +122,24 @@ class Elections:
         if aimed:
             self._moment = Alarm(self._env, self._happens)
             self._moment.arm(self._moments[-1] - now)
+        self._catch_up(now)
         self.wake(now)
+
+    def _catch_up(self, now: Nanoseconds) -> None:
+        """Who comes back gets what it lacks, by the log or by a whole database."""
+        leader, entries = self._lead.member.name, self._lead.entries
+        for name in self.nodes:
+            if name == leader:
+                self._away.pop(name, None)
+            elif self._unreachable(leader, name, now):
+                self._away.setdefault(name, entries)
+            elif name in self._away:
+                lacks = entries - self._away.pop(name)
+                takes = self._database(leader, name, lacks)
+                if takes:
+                    self._lead.send_database(name, now, now + takes)
+                    about = f"{name} lacks {lacks:,} entries and gets the whole database, which takes {takes / SECOND:.2f} s"
+                    self._incident(now, "snapshot", about)
 
     def _stops(self, name: str, now: Nanoseconds, until: Nanoseconds, crash: bool) -> None:
         lead = self._lead

@@ -141,6 +141,10 @@ class Lead(Leader):
             return Position(self.term, has)
         return self._tails[name][0]
 
+    def send_database(self, name: str, now: Nanoseconds, until: Nanoseconds) -> None:
+        """A member lacks entries that are in no log any more: until then it receives the whole database."""
+        self._by_name[name].wait(now, until)
+
     def told(self, name: str, now: Nanoseconds) -> Nanoseconds:
         """When a member last heard of the leader by what is replicated; -1: not lately."""
         return self._by_name[name].heard(now)

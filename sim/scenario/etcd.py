@@ -101,6 +101,10 @@ class Flags(Section):
         None, "Entries between two snapshots; when absent, as `etcd.snapshot_count`.", alias="snapshot-count"
     )
 
+    snapshot_catchup_entries: PositiveCount = field(
+        5000, "Entries that a snapshot leaves in memory: who lacks more gets the whole database.",
+        "etcd: server.go DefaultSnapshotCatchUpEntries", alias="snapshot-catchup-entries",
+    )  # fmt: skip
     max_wals: Count = field(
         5, "Files of the log that a purge leaves; 0: all.", "etcd: embed/config.go DefaultMaxWALs", alias="max-wals"
     )
@@ -271,6 +275,13 @@ class Etcd(Section):
     def entries_per_snapshot(self) -> int:
         """`snapshot_count`, or what this version does by default."""
         return self.flags.snapshot_count or self.snapshot_count or (10_000 if self.release >= (3, 6, 0) else 100_000)
+
+    def entries_in_memory(self, index: int) -> int:
+        """How many of the newest entries the leader's log holds: what the last snapshot left, and what came since.
+
+        From 3.6 on it makes room every 100 entries, whatever the snapshots.
+        """
+        return self.flags.snapshot_catchup_entries + index % (100 if self.release >= (3, 6, 0) else self.entries_per_snapshot)
 
     @property
     def pre_vote(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sim.scenario.quantities import Duration, Fraction
+from sim.scenario.quantities import Bandwidth, Duration, Fraction
 from sim.scenario.section import Section, field
 from sim.units import MICROSECOND
 
@@ -20,6 +20,9 @@ class Network(Section):
     rtt: Duration = field(400 * MICROSECOND, "Round trip between two members.", "assumed: zones of one cloud region")
     jitter: Duration = field(100 * MICROSECOND, "Spread of the round trip.", "assumed")
     loss: Fraction = field(0.0, "Share of segments that are lost, and sent again after a retransmission timeout.")
+    bandwidth: Bandwidth | None = field(
+        None, "How fast a member that was away gets a whole database; when absent, as its disk writes."
+    )
 
 
 class Link(Section):
@@ -28,6 +31,7 @@ class Link(Section):
     rtt: Duration | None = field(None, "Round trip; when absent, as by default.")
     jitter: Duration | None = field(None, "Spread of the round trip; when absent, as by default.")
     loss: Fraction | None = field(None, "Share of segments that are lost; when absent, as by default.")
+    bandwidth: Bandwidth | None = field(None, "How fast a whole database is sent; when absent, as by default.")
 
 
 def ends(link: str, names: list[str]) -> tuple[str, str] | None:

@@ -18,11 +18,15 @@ DISK = {"fdatasync": {"median": "1ms", "p99": "4ms"}, "bandwidth": "110MB/s"}
 _REFUSED = (Outcome.TIMEOUT, Outcome.UNAVAILABLE)
 
 
-def cluster(faults: Mapping[str, Any], horizon: str = "20s", members: int = 3, clients: int = 6, **etcd: Any) -> Scenario:
+def cluster(
+    faults: Mapping[str, Any], horizon: str = "20s", members: int | dict[str, Any] = 3, clients: int = 6, **etcd: Any
+) -> Scenario:
+    if isinstance(members, int):
+        members = {name: {"disk": DISK} for name in "abcdefg"[:members]}
     return from_dict(
         {
             "horizon": horizon,
-            "etcd": {"members": {name: {"disk": DISK} for name in "abcdefg"[:members]}, "compaction": {"by": "never"}, **etcd},
+            "etcd": {"members": members, "compaction": {"by": "never"}, **etcd},
             "apiservers": {},
             "clients": {"load": {"clients": clients, "think": {"median": "10ms", "p99": "60ms"}}},
             "faults": dict(faults),

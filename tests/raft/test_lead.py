@@ -220,3 +220,18 @@ def test_a_crash_answers_who_waits_and_others_go_on() -> None:
     assert 1 <= outcomes.count("UNAVAILABLE") <= 30
     assert outcomes.count("TIMEOUT") == 0
     assert seen.world.leader.changes == 1
+
+
+def test_who_was_away_for_long_gets_the_whole_database() -> None:
+    """The log holds what the last snapshot left and what came since; a member that lacks more has to wait for the database."""
+    away = {"f": {"kind": "pause", "target": "members.b", "at": "1s", "for": "3s"}}
+    flags = {"snapshot-catchup-entries": 100, "snapshot-count": 100}
+    found = []
+    for kept, bandwidth in ((flags, "1MB/s"), (flags, "100kB/s"), ({}, "100kB/s")):
+        seen = Seen(cluster(away, "8s", network={"bandwidth": bandwidth}, flags=kept))
+        seen.check()
+        found.append([incident for incident in seen.world.incidents if incident.kind == "snapshot"])
+        there, behind = (seen.world.leader.end(name, 7 * SECOND).index for name in "cb")
+        assert (there - behind > 500) == (len(found) == 2)  # 3 s after it is back: 2 MB at 100 kB/s take longer
+    assert [len(snapshots) for snapshots in found] == [1, 1, 0]
+    assert "gets the whole database" in found[0][0].about
