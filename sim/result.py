@@ -287,6 +287,17 @@ class Runs(Mapping[str, Run]):
 
         return incidents(self)
 
+    @property
+    def intervals(self) -> pd.DataFrame:
+        """The 95% intervals that there are: variant, figure, estimate, low, high, n_eff, method; in SI units.
+
+        Of all figures where there are several worlds (`sim.run(..., replications=10)`), of means and quantiles where one run with
+        `analysis: steady` has settled; none for one run of a terminating scenario.
+        """
+        from sim.report.intervals import table
+
+        return table(self)
+
     def plot(self) -> Figure:
         """The overview: keys, WAL bytes, database against its quota, apply latency, queue depth, over time."""
         from sim.report.overview import overview

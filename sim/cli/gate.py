@@ -58,7 +58,7 @@ def gate(
 
     chosen = prepare(scenario, assignments, horizon)
     try:
-        rule = DecideRule(first, max(first, most), level)
+        rule = DecideRule(min(first, most), most, level)
     except ValueError as error:
         raise InputError(f"--level: {error}") from None
     wanted(chosen, objectives or None, variants or None)

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Final
 
+import pandas as pd
+
 from sim.analysis import (
     Interval,
     Judgement,
@@ -58,6 +60,16 @@ def intervals(runs: Runs, variant: str, figures: Iterable[str]) -> dict[str, Int
     """Those of the figures that have an interval, with it."""
     found = {figure: interval(runs, variant, figure) for figure in figures}
     return {figure: one for figure, one in found.items() if isinstance(one, Interval)}
+
+
+def table(runs: Runs) -> pd.DataFrame:
+    """See `Runs.intervals`."""
+    rows = [
+        (variant, figure, one.estimate, one.low, one.high, one.n_eff, one.method)
+        for variant, run in runs.items()
+        for figure, one in intervals(runs, variant, sorted(run.metrics)).items()
+    ]
+    return pd.DataFrame(rows, columns=["variant", "figure", "estimate", "low", "high", "n_eff", "method"])
 
 
 def judgements(runs: Runs) -> list[Judgement]:

@@ -41,6 +41,10 @@ def test_over_worlds() -> None:
     assert [(one.goal.name, one.variant, one.outcome) for one in judgements(several())] == [
         ("few", "fixed", "pass"), ("quota", "leaking", "pass"), ("quota", "fixed", "pass"),
     ]  # fmt: skip
+    table = several().intervals
+    (row,) = table[(table.variant == "fixed") & (table.figure == KEYS)].to_dict("records")
+    assert (row["low"], row["high"], row["n_eff"]) == (found.low, found.high, 6)
+    assert runs().intervals.empty
     told = several().to_json()
     assert told["replications"] == 6
     assert told["variants"]["fixed"]["intervals"][KEYS]["low"] == pytest.approx(found.low)

@@ -82,14 +82,14 @@ def working(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 OVER = {QPS: [2, 50]}
-RUNS = 2 * 2 * 3
+RUNS = 2 * 2 * 2
 
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The store of the same sweep on this machine."""
     store = tmp_path_factory.mktemp("local") / "store"
-    sweep(tiny("1s"), OVER, replications=3, workers=1, store=store)
+    sweep(tiny("1s"), OVER, replications=2, workers=1, store=store)
     return store
 
 
@@ -123,7 +123,7 @@ def test_a_worker_is_killed_and_the_bytes_are_the_same(working: Cluster, local: 
     working.add_worker()
     store = tmp_path / "store"
     with cluster(working.address, patience=30) as executor:
-        sweep(tiny("1s"), OVER, replications=3, executor=executor, store=store, progress=kills(victim))
+        sweep(tiny("1s"), OVER, replications=2, executor=executor, store=store, progress=kills(victim))
     assert victim.wait() == -signal.SIGKILL
     assert printed(store) == printed(local)
 
@@ -136,7 +136,7 @@ def test_a_worker_with_another_model_is_refused(working: Cluster, monkeypatch: p
 
 def test_the_scheduler_is_killed_and_the_rest_is_left(working: Cluster, local: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
-    plan = Plan(study("zero-value-leak-small", tiny("1s"), OVER, replications=3))
+    plan = Plan(study("zero-value-leak-small", tiny("1s"), OVER, replications=2))
     with Store(store, create=True) as opened, cluster(working.address, patience=30) as executor:
         tally = execute(plan, opened, executor, progress=kills(working.processes[0]))
     assert tally.gone

@@ -22,7 +22,7 @@ from sim.sweeps.rows import Results
 from sim.sweeps.store import Store
 
 OVER = {QPS: [2, 50]}
-REPLICATIONS = 4
+REPLICATIONS = 3
 RUNS = 2 * 2 * REPLICATIONS
 
 
