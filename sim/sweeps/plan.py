@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from sim.analysis.stopping import FIRST
@@ -51,7 +51,7 @@ class Plan:
             raise InputError(self.problems[0])
         self._scenario = lru_cache(maxsize=16)(self._made)
 
-    @property
+    @cached_property
     def id(self) -> str:
         """What is the same for two plans that ask for the same runs in the same order, or until the same rule is met."""
         base = {**simulated(self.study.scenario), "variants": to_dict(self.study.scenario)["variants"]}

@@ -14,6 +14,7 @@ import pytest
 from sweep_help import CONTROLLER, QPS, WORKERS, tiny
 
 import sim
+import sim.sweeps.plan
 import sim.sweeps.runner
 import sim.sweeps.work
 from sim.analysis import Interval
@@ -110,6 +111,18 @@ def test_an_objective_counts_where_a_rollout_is_undone_by_it() -> None:
 
     assert key("1s", None) == key("2s", None)
     assert key("1s", "objectives.tail") != key("2s", "objectives.tail")
+
+
+def test_a_plan_is_named_once(blink: sim.Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its name is a hash over all its runs: asked again for each row that is written, a large sweep would never begin."""
+    plan = Plan(study("s", blink, {QPS: [2, 50]}, replications=20))
+    asked: list[int] = []
+    digest = sim.sweeps.plan.digest  # type: ignore[attr-defined]
+    monkeypatch.setattr(sim.sweeps.plan, "digest", lambda value: asked.append(1) or digest(value))  # type: ignore[attr-defined]
+    with Store(tmp_path / "s", create=True) as store:
+        store.register(plan)
+        store.register(plan)
+    assert len(asked) == 1
 
 
 def test_common_random_numbers_by_default(blink: sim.Scenario) -> None:
