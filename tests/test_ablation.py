@@ -140,7 +140,9 @@ STATIONS: dict[str, Case] = {
         rises=(f"{COMMIT}.mean", f"{WAL}.mean", f"{BACKEND}.mean"),
     ),
     "a turn of the Ready loop": Case("one client", {"etcd.costs.ready": 0}, by={f"{COMMIT}.mean": -50e-6}, stays=(f"{WAL}.mean",)),
-    "an entry in the Ready loop": Case("one client", {"etcd.costs.entry": 0}, by={f"{COMMIT}.mean": -7.7e-6}, stays=(f"{WAL}.mean",)),
+    "an entry in the Ready loop": Case(
+        "one client", {"etcd.costs.entry": 0}, by={f"{COMMIT}.mean": -7.7e-6}, stays=(f"{WAL}.mean",)
+    ),
     "segment cuts": Case(
         "four clients", {"etcd.segment_size": "48kB"}, rises=("etcd.wal_fsyncs", f"{COMMIT}.mean"),
         stays=(f"{BACKEND}.count", f"{APPLY}.p50"),

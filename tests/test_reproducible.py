@@ -198,7 +198,7 @@ def test_another_component_shifts_nobodys_draws(other: str, monkeypatch: pytest.
 
 
 def test_who_only_reads_changes_nothing_else() -> None:
-    """A list outside of a compaction takes nothing from anybody, but for its walk over the index: every other figure is the same."""
+    """A list outside of a compaction takes nothing from anybody but for its walk over the index: all other figures are the same."""
     alone = {"horizon": "2m", "etcd.compaction.by": "never", "etcd.costs.index_key": "0s"}
     scenario = sim.load("zero-value-leak-small").variant("leaking").with_(alone)
     listed = scenario.with_({"workloads.lists": {"kind": "lists", "every": "exp(2s)", "object": "junk-pod"}})
