@@ -35,9 +35,6 @@ def growth(
     A law is chosen by AICc where the number of points allows it; where it does not, that is said. Against time each run's curve is
     fitted, and the time to the quota is told.
     """
-    from sim.planning.growth_report import document, show
-    from sim.planning.growth_source import read
-
     path = Path(source)
     if not path.exists():
         raise InputError(f"{source}: there is no such store or file")
@@ -45,6 +42,9 @@ def growth(
         raise InputError(f"--out: {out} is not the name of a picture; such as growth.png")
     if out is not None and not out.absolute().parent.is_dir():
         raise InputError(f"{out}: there is no directory {out.absolute().parent}")
+    from sim.planning.growth_report import document, show
+    from sim.planning.growth_source import read
+
     chosen = planning.knobs(where, "--where")
     found = read(path, figure, against, variant=variant, where=chosen, laws=laws, level=confidence or 0.95)
     places = [_place(text, against, "--at") for text in at.split(",")] if at else []

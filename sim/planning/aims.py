@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from sim.analysis.objectives import Bound, Goal, goals
 from sim.errors import InputError, nearest
-from sim.metrics.catalogue import catalogue, describe
+from sim.metrics.catalogue import SUFFIXES, catalogue, describe
 from sim.scenario import Scenario
 from sim.scenario.refusal import problems_of, refusal, shown, unknown
 from sim.scenario.review import Objective
@@ -27,6 +27,7 @@ from sim.scenario.review import Objective
 Direction = Literal["high", "low"]
 DIRECTIONS: Final = ("high", "low")
 _SUCH_AS: Final = "{figure: etcd.apply_seconds.p99, max: 100ms}"
+_SUFFIXES: Final = tuple(f".{suffix}" for suffix in SUFFIXES["distribution"])
 _KEYS: Final = ("figure", "min", "max", "goal")
 _WRITTEN: Final = re.compile(r"\s*([^<>=\s]+)\s*(<=|>=|<|>|=+)\s*(\S.*?)\s*")
 
@@ -71,7 +72,10 @@ def unit(figure: str) -> str:
 
 def check_figure(figure: Any, where: str) -> str:
     """The figure itself. Raises InputError for what no run reports."""
-    if not isinstance(figure, str) or describe(figure) is None:
+    known = describe(figure) if isinstance(figure, str) else None
+    if known is not None and known.kind == "distribution" and not str(figure).endswith(_SUFFIXES):
+        raise InputError(f"{where}: {shown(figure)} is a distribution; name one of its figures, such as {figure}.p99")
+    if not isinstance(figure, str) or known is None:
         hint = nearest(str(figure), [known.name for known in catalogue()]) or "; `etcdsim metrics` lists all figures"
         raise InputError(f"{where}: no run reports {shown(figure)}{hint}")
     return figure

@@ -74,10 +74,11 @@ def frontier(
     if knob in given:
         raise InputError(f"--per: {knob} is the count that is searched for; name another field")
     settings: list[Point] = points("grid", given, None, seed) if given else [{}]
+    for setting in settings:
+        if problem := studies.problem_of(chosen, name, {**setting, knob: least}):
+            raise InputError(problem)
     with opened(store) as kept:
         bench = Bench(str(chosen.name), chosen, name, kept, seed, executor, workers, progress)
-        for setting in settings:
-            bench.check({**setting, knob: least})
         found = search(bench, knob, most, aim, settings, least, rule, within)
         tried = [{**limit.setting, knob: count} for limit in found.limits for count, one in limit.probes.items() if not one.problem]
         bench.write_down("frontier", tried, 0, replications, aim.figures)

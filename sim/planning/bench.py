@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sim.errors import InputError
+from sim.planning.study import problem_of
 from sim.scenario import Scenario
 from sim.sweeps.design import Point
 from sim.sweeps.plan import Cell, Plan
@@ -71,11 +72,6 @@ class Bench:
         self._workers = workers
         self._told = told or (lambda line: None)
 
-    def check(self, point: Point) -> None:
-        """Raises InputError where the setting cannot be simulated."""
-        if problem := self._problem(point):
-            raise InputError(problem)
-
     def answer(self, asks: Sequence[Ask]) -> list[Answer]:
         """Answers in the order of the questions."""
         windows = list(dict.fromkeys((ask.first, ask.count) for ask in asks))
@@ -106,8 +102,9 @@ class Bench:
         try:
             plan = self._plan(points, first, count, self.name)
         except InputError as error:
-            if all(self._problem(point) for point in points):
-                return [Answer(problem=self._problem(point)) for point in points]
+            problems = [problem_of(self.scenario, self.variant, point) for point in points]
+            if all(problems):
+                return [Answer(problem=problem) for problem in problems]
             raise error
         tally = self._run(plan)
         rows = self._rows(plan.cells)
@@ -136,14 +133,6 @@ class Bench:
         if tally.unsaved:
             raise InputError(f"{tally.full}: {tally.unsaved} runs could not be stored; make room and start again")
         return tally
-
-    def _problem(self, point: Point) -> str:
-        try:
-            changed = self.scenario.with_(point)
-            _ = changed.variant(self.variant) if changed.variants else changed
-        except InputError as error:
-            return str(error)
-        return ""
 
     def _rows(self, cells: Sequence[Cell]) -> dict[str, tuple[dict[str, float | None], dict[str, str]]]:
         keys = list(dict.fromkeys(cell.key for cell in cells))

@@ -17,6 +17,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from sim.analysis.deciding import DecideRule
+from sim.errors import InputError
 from sim.planning.aims import Aims
 from sim.planning.bench import Bench, Spent
 from sim.planning.probes import Probe, probe
@@ -126,6 +127,10 @@ def frontier(
             if further is not None:
                 after[place] = further
         wanted = after
+    judged = [one for mine in known for each in mine.values() for one in each.judgements]
+    for goal in aims.requirements:
+        if judged and all(one.estimate is None for one in judged if one.goal == goal):
+            raise InputError(f"figure: {goal.figure} has no value in any run: too short, or nothing of the kind happens")
     limits = tuple(Limit(dict(setting), dict(sorted(mine.items())), most) for setting, mine in zip(settings, known, strict=True))
     return Frontier(bench.name, bench.variant, knob, aims, rule.level, bench.seed, limits, bench.spent)
 

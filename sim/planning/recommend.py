@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sim.analysis import Interval, Refused, mean_of_replications, paired
 from sim.analysis.deciding import DecideRule
 from sim.analysis.objectives import Goal, Judgement, Outcome, observations
+from sim.errors import InputError
 from sim.planning.bench import Ask, Bench, Spent
 from sim.planning.probes import Probe, judged, probe
 from sim.planning.search import Tried, front, search, tried
@@ -133,6 +134,9 @@ def recommend(bench: Bench, study: Study) -> Recommendation:
     """Search, judge, look around. Raises InputError where nothing can be run."""
     aims = study.aims
     found = search(bench, study.knobs, aims, study.trials, study.replications, study.seed)
+    for figure in aims.figures:
+        if all(one.means.get(figure) is None for one in found if not one.problem) and not all(one.problem for one in found):
+            raise InputError(f"figure: {figure} has no value in any run: too short, or nothing of the kind happens")
     proposed = _proposed(found, study)
     # What is there now is judged beside the candidates, for comparison only.
     here = tried({}, bench.answer([Ask({}, 0, study.replications)])[0], aims)

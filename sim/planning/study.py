@@ -116,7 +116,7 @@ def check_knob(scenario: Scenario, variant: str, path: str, space: Space) -> Non
         raise InputError(
             f"{path}: {shown(space.values[0])} alone leaves nothing to choose; give two values, or a range such as log(1, 100)"
         )
-    problems = [found for share in (0.0, 1.0) if (found := _problem(scenario, variant, {path: space.at(share)}))]
+    problems = [found for share in (0.0, 1.0) if (found := problem_of(scenario, variant, {path: space.at(share)}))]
     if problems:
         raise InputError(problems[0])
 
@@ -133,7 +133,8 @@ def variant_of(scenario: Scenario, variant: str | None) -> str:
     return variant
 
 
-def _problem(scenario: Scenario, variant: str, values: dict[str, Any]) -> str:
+def problem_of(scenario: Scenario, variant: str, values: Mapping[str, Any]) -> str:
+    """Why a setting cannot be simulated; empty where it can."""
     try:
         changed = scenario.with_(values)
         _ = changed.variant(variant) if changed.variants else changed

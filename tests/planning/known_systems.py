@@ -33,9 +33,6 @@ class Known(Bench):
             answers.append(Answer(tuple(runs), never))
         return answers
 
-    def check(self, point: Any) -> None:
-        pass
-
 
 P99 = "etcd.apply_seconds.p99"
 KEYS = "etcd.keys_created"

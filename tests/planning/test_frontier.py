@@ -157,6 +157,7 @@ def test_the_command_answers_the_same_whatever_the_workers(
     [
         (["--knob", "controllers.zero-pod-writer.counts"], "controllers.zero-pod-writer.counts: unknown key"),
         (["--require", "etcd.nothing<=3"], 'no run reports "etcd.nothing"'),
+        (["--require", "etcd.apply_seconds<=3s"], "is a distribution; name one of its figures"),
         (["--require", f"{KEYS}==3"], "write FIGURE<=VALUE"),
         (["--require", f"{P99}<=3 parsecs"], "3 parsecs"),
         (["--max", "0"], "--max"),
@@ -176,4 +177,11 @@ def test_what_cannot_be_is_one_line(
     assert found.out == ""
     assert said in found.err
     assert found.err.count("\n") == 1
-    assert not (tmp_path / "out" / "frontier.json").exists()
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_figure_that_no_run_has_is_refused() -> None:
+    from sim.errors import InputError
+
+    with pytest.raises(InputError, match="has no value in any run"):
+        find(Known(lambda point, rng: {P99: float("nan"), KEYS: 1.0}))
