@@ -78,6 +78,8 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
         "etcd.db_bytes_in_use": backend.database.value_at(horizon, 1),
         "etcd.proposals_failed": leader.failed,
         "etcd.requests_refused": sum(leader.refused.values()),
+        "etcd.leases_expired": world.lessor.expired,
+        "etcd.leases_renewed": world.lessor.renewed,
         "etcd.reads": world.reads.served,
         "etcd.leader_changes": leader.changes,
         "etcd.leaderless_seconds": seconds(world.elections.leaderless),

@@ -27,6 +27,7 @@ from sim.processes.elections import Elections
 from sim.processes.events import Clock
 from sim.processes.gateway import Gateway, Latencies
 from sim.processes.lead import Lead
+from sim.processes.lessor import Lessor
 from sim.processes.lookups import LookupTally
 from sim.processes.manager import Leadership, Manager
 from sim.processes.reads import Reads
@@ -65,6 +66,7 @@ class World:
     list_durations: Samples
     shapes: dict[str, Shape]
     reads: Reads
+    lessor: Lessor
     informers: list[InformerPart]
     storms: dict[str, Storm | Cohorts]
     calendars: Calendars
@@ -104,7 +106,7 @@ def build(scenario: Scenario, seed: int, horizon: Nanoseconds | None = None) -> 
         servers.gateways, servers.hubs, controllers.running, servers.clients, controllers.managers, controllers.leaderships,
         workloads.writes, workloads.fleets,
         ground.incidents, workloads.client_latencies, ground.list_durations, ground.shapes,
-        cluster.reads,
+        cluster.reads, cluster.lessor,
         controllers.informers,
         workloads.storms, calendars, workloads.lookups, guards(ground, cluster.door, servers.gateways),
         controllers.rollouts(),

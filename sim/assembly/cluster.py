@@ -18,6 +18,7 @@ from sim.processes.elections import ElectionRules, Elections
 from sim.processes.events import Call, Ghost
 from sim.processes.lead import Lead
 from sim.processes.leader import LeaderRules
+from sim.processes.lessor import Lessor
 from sim.processes.lone_leader import LoneLeader
 from sim.processes.memory import watch_memory
 from sim.processes.operations import operation
@@ -79,8 +80,8 @@ class Cluster:
         self.leader.moved = lambda member: self.reads.move(member.cpu)
         self.truth = Versions()
         self.hubs: list[WatchHub] = []
-        self._lessor = background.Lessor(env, lambda: self.call("etcd"))
-        self.leader.promoted = self._lessor.promoted
+        self.lessor = Lessor(env, lambda: self.call("etcd"))
+        self.leader.promoted = self.lessor.promoted
         self.memories = self._memories()
         preloaded = ground.writer("preloaded")
         for name, count in etcd.preload.items():
@@ -167,9 +168,11 @@ class Cluster:
     def _applied(self, entry: Call | Ghost) -> None:
         """An entry other than a write-once key has its outcome: tell the watches and the lessor."""
         if entry.op is Op.LEASE_GRANT:
-            self._lessor.granted(entry.lease, entry.expected, entry.done)
+            if entry.outcome is not Outcome.NO_SPACE:
+                self.lessor.granted(entry.lease, entry.expected, entry.done)
             return
         if entry.op is Op.LEASE_REVOKE:
+            self.lessor.revoked(entry.lease)
             for key in self.backend.take_revoked(entry.lease):
                 if isinstance(key, ObjectKey):
                     self.truth.learn(key, ABSENT, entry.done)

@@ -24,6 +24,9 @@ from sim.scenario import services
 from sim.scenario import workloads as declared
 from sim.scenario.maps import MapAccess
 
+_CLIENT_LEASES = 1 << 40
+"""Ids of raw clients' leases, apart from those of API servers, and from each other's."""
+
 
 class Workloads:
     """The workloads and raw clients of a scenario, ready to run.
@@ -71,17 +74,25 @@ class Workloads:
             back_off = BackOff(pauses, client.retry.jitter)
             way = client.rtt // 2
             keys: list[Hashable] = []
-            if client.op != "put_new":
+            if client.op not in ("put_new", "keepalive"):
                 keys = [f"{name}-{number}" for number in range(client.key_space)]
                 for key in keys:
                     self._cluster.backend.preload(shape, ground.writer(name), key=key)
             pick = ground.stream(f"clients.{name}.keys").uniform
-            for _ in range(client.clients):
+            for number in range(client.clients):
                 call = self._cluster.call(name)
                 match client.op:
                     case "put_new" | "put_over":
                         key = partial(_one_of, keys, pick) if keys else None
                         env.process(clients.closed_loop(env, call, shape, key, think, way, request, latency, back_off, jitter))
+                    case "keepalive":
+                        lease = _CLIENT_LEASES + ground.writer(name) * _CLIENT_LEASES + number
+                        lessor, leader = self._cluster.lessor, self._cluster.leader
+                        env.process(
+                            clients.keeping_loop(
+                                env, call, lessor, leader, lease, client.lease_ttl, think, way, costs.request, latency
+                            )
+                        )
                     case _:
                         read = self._cluster.reads.call(ground.writer(name))
                         read.linearizable = client.op != "get_serializable"

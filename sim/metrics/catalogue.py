@@ -107,6 +107,8 @@ _FIGURES: Final[dict[Group, tuple[Figure, ...]]] = {
         _counter("etcd.leader_changes", "changes", "Times that a member was elected; the same one again counts, too."),
         _gauge("etcd.leaderless_seconds", "seconds", "From what cost the lead to the next leader, of all changes together."),
         _seconds("etcd.request_seconds", "A request as etcd's client sees it: the API server, or a raw client."),
+        _counter("etcd.leases_expired", "leases", "Leases that were revoked because their time was over."),
+        _counter("etcd.leases_renewed", "leases", "Keepalives of leases."),
         _counter("etcd.reads", "reads", "Reads that etcd served to raw clients and lists: gets, and pages of lists."),
         _seconds("etcd.read_seconds", "Such a read at etcd, arrival to end: index, applies, commits, cores, the read."),
         _seconds("etcd.list_seconds", "A list of all keys of one kind, as the API server asks etcd for it."),
@@ -245,6 +247,8 @@ _PROMETHEUS: Final = {
         "etcd_debugging_mvcc_keys_total", "gauge", "a gauge in spite of _total; falls at the delete, not at compaction"
     ),
     "etcd.puts": Prometheus("etcd_mvcc_put_total", "counter", "each member counts its own applies"),
+    "etcd.leases_expired": Prometheus("etcd_debugging_server_lease_expired_total", "counter"),
+    "etcd.leases_renewed": Prometheus("etcd_debugging_lease_renewed_total", "counter", "the leader's only"),
     "etcd.deletes": Prometheus("etcd_mvcc_delete_total", "counter", "counts delete calls, not the keys of a call"),
     "etcd.revision": Prometheus("etcd_debugging_mvcc_current_revision", "gauge", "since 3.5"),
     "etcd.wal_bytes_written": Prometheus(

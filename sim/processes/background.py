@@ -8,10 +8,9 @@ from typing import Any
 from sim.apiserver.objects import ObjectKey
 from sim.etcd import wal
 from sim.etcd.request import Op, Outcome, Shape
-from sim.hardware.disk import NEVER
-from sim.processes.events import NOTHING, Alarm, Call, Clock
+from sim.processes.events import NOTHING, Call, Clock
 from sim.processes.rest_client import RestClient
-from sim.units import HOUR, MILLISECOND, Nanoseconds
+from sim.units import HOUR, Nanoseconds
 
 Process = Generator[Any, Any, None]
 
@@ -96,65 +95,3 @@ def _compact(call: Call, revision: int, way: Nanoseconds) -> Call:
     call.op, call.shape, call.key, call.lease, call.expected = Op.COMPACT, NOTHING, None, 0, revision
     call.data = wal.proposal(wal.compaction(revision))
     return call.send(way, way)
-
-
-class Lessor:
-    """Leases on the leader's clock: looks every 500 ms for expired ones and proposes a revoke for each.
-
-    Source: etcd server/lease/lessor.go. Simplified: at most 500 a round, all sent at once; keep-alives are not modelled (the API
-    server sends none for objects with a time to live).
-    """
-
-    INTERVAL: Nanoseconds = 500 * MILLISECOND
-    GRACE: Nanoseconds = 1000 * MILLISECOND
-    """What a promotion adds to a lease's time to live: an election timeout."""
-    ROUND = 500
-
-    def __init__(self, env: Clock, call: Callable[[], Call]):
-        self._env, self._call = env, call
-        self._expiries: list[tuple[Nanoseconds, int]] = []  # rising: leases of one TTL are granted in order
-        self._ttls: dict[int, Nanoseconds] = {}  # of leases that have not expired
-        self._alarm = Alarm(env, self._look)
-        self._rings_at: Nanoseconds = NEVER
-
-    def granted(self, lease: int, ttl: Nanoseconds, at: Nanoseconds) -> None:
-        """A grant was applied at `at`."""
-        self._expiries.append((at + ttl, lease))
-        self._ttls[lease] = ttl
-        self._expiries.sort()
-        self._rearm()
-
-    def promoted(self, at: Nanoseconds) -> None:
-        """Another member leads from `at` on, whose clock starts every lease anew."""
-        self._expiries = sorted((max(due, at + self._ttls[lease] + self.GRACE), lease) for due, lease in self._expiries)
-        self._rearm()
-
-    def _rearm(self) -> None:
-        if self._expiries:
-            self._arm(-(-self._expiries[0][0] // self.INTERVAL) * self.INTERVAL)
-
-    def _arm(self, due: Nanoseconds) -> None:
-        if due >= self._rings_at:
-            return
-        if self._alarm.armed:  # for later: that one will ring for nothing
-            self._alarm = Alarm(self._env, self._look)
-        self._rings_at = due
-        self._alarm.arm(max(0, due - self._env._now))
-
-    def _look(self, _alarm: Alarm) -> None:
-        now: Nanoseconds = self._env._now
-        if now < self._rings_at:
-            return
-        self._rings_at = NEVER
-        expired = [entry for entry in self._expiries[: self.ROUND] if entry[0] <= now]
-        del self._expiries[: len(expired)]
-        for _, lease in expired:
-            del self._ttls[lease]
-            call = self._call()
-            call.op, call.shape, call.key, call.lease, call.expected = Op.LEASE_REVOKE, NOTHING, None, lease, 0
-            call.data = wal.proposal(wal.lease_revoke(Shape.LEASE_ID))
-            call.send(0, 0)
-        if expired and self._expiries and self._expiries[0][0] <= now:
-            self._arm(now + self.INTERVAL)
-        else:
-            self._rearm()

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Hashable
 from typing import Any
 
+from sim.etcd import wal
 from sim.etcd.request import CONFLICT, Op, Shape
-from sim.processes.events import Call, Clock
+from sim.processes.events import NOTHING, Call, Clock
+from sim.processes.leader import Leader
+from sim.processes.lessor import Lessor
 from sim.processes.reads import Read, Reads
 from sim.processes.storm import BackOff
 from sim.streams import Stream
-from sim.units import Nanoseconds
+from sim.units import SECOND, Nanoseconds
 
 Process = Generator[Any, Any, None]
 
@@ -37,6 +40,32 @@ def closed_loop(
                 latency(env._now - call.arrives + way + request)
                 if call.outcome < CONFLICT:
                     break
+
+
+def keeping_loop(
+    env: Clock, call: Call, lessor: Lessor, leader: Leader, lease: int, ttl: Nanoseconds, think: Callable[[], Nanoseconds],
+    way: Nanoseconds, request: Nanoseconds, latency: Callable[[int], None],
+) -> Process:  # fmt: skip
+    """One client: grant a lease, then keep it alive after each pause; grant another where it is gone.
+
+    A keepalive is no entry of the log: the member answers when everything that it knows to be committed is applied.
+    """
+    while True:
+        call.op, call.shape, call.lease, call.expected = Op.LEASE_GRANT, NOTHING, lease, ttl
+        call.data = wal.proposal(wal.lease_grant(ttl // SECOND, Shape.LEASE_ID))
+        yield call.send(way + request, way)
+        latency(env._now - call.arrives + way + request)
+        alive = call.outcome < CONFLICT
+        yield env.timeout(think())
+        while alive:
+            began = env._now
+            yield env.timeout(way + request)
+            yield env.timeout(max(0, leader.applies_until - env._now))
+            alive = lessor.renew(lease, env._now)
+            yield env.timeout(way)
+            latency(env._now - began)
+            if alive:
+                yield env.timeout(think())
 
 
 def reading_loop(

@@ -244,6 +244,11 @@ class Leader:
         return max(sent + (self._rules.rtt if self._followers else 0), self._backend.free_at)
 
     @property
+    def applies_until(self) -> Nanoseconds:
+        """When everything that was handed to the applier is applied."""
+        return self._backend.free_at
+
+    @property
     def next_turn(self) -> Nanoseconds:
         """When the Ready loop is free; NEVER while nobody leads."""
         return self._busy_until

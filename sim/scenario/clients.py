@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 from sim.scenario.distribution import Distribution, distribution
-from sim.scenario.quantities import Count, Duration, PositiveCount, Prefix, Size
+from sim.scenario.quantities import Count, Duration, PositiveCount, PositiveDuration, Prefix, Size
 from sim.scenario.retry import Retry
 from sim.scenario.section import Section, field, required
-from sim.units import MICROSECOND
+from sim.units import MICROSECOND, SECOND
 
 
 class EtcdClients(Section):
@@ -16,12 +16,13 @@ class EtcdClients(Section):
 
     clients: PositiveCount = required("How many there are.")
     think: Distribution = field(distribution(constant=0), "Pause between an answer and the next request.")
-    op: Literal["put_new", "put_over", "get", "get_serializable", "list"] = field(
+    op: Literal["put_new", "put_over", "get", "get_serializable", "list", "keepalive"] = field(
         "put_new",
         "What each request does: put a key that never existed; put one of `key_space` keys; get one, from a quorum or from the "
-        "member alone; one page of a list of all of them.",
+        "member alone; one page of a list of all of them; keep a lease alive.",
     )
     key_space: PositiveCount = field(1000, "Keys that exist at the start, for every op but put_new.", "assumed")
+    lease_ttl: PositiveDuration = field(60 * SECOND, "keepalive: how long a lease lives that is not kept alive.", "assumed")
     list_limit: Count = field(0, "Keys of a page of a list; 0 for all. Pages follow each other; each walks what is left.")
     key_bytes: Size = field(27, "Length of the key.", "assumed: as in the byte tables the formulas were verified with")
     value_bytes: Size = field(1024, "Length of the value.", "etcd: etcdctl check perf")
