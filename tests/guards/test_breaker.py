@@ -125,6 +125,7 @@ def test_a_cold_cache_is_kept_cold_by_the_published_rule_and_filled_under_the_ot
     assert fresh["guards.breaker.seconds_open"] < 40
     passing = run(EMPTY, {"rule": "fills_pass"}).metrics
     assert passing["lookups.fills_refused"] == 0
+    assert passing["guards.breaker.refused"] >= 5  # its author's updates are no fills
     assert passing["lookups.misses"] == m["lookups.misses"]
     assert passing["guards.breaker.seconds_open"] == pytest.approx(15, abs=5.1)
 
