@@ -54,7 +54,7 @@ def storms() -> dict[str, list[float]]:
     return found
 
 
-@pytest.mark.xfail(reason="15.8 million (35.9 s; 18.2 million with callers that come again), most of it per batch of 95", strict=False)
+@pytest.mark.xfail(reason="15.8 million (35.9 s; 18.2 million where callers come again), most of it per batch of 95", strict=False)
 def test_the_storm_takes_the_time_of_six_million_lean_writes(storms: dict[str, list[float]]) -> None:
     _, _, offered, writes = storms["no-retry"]
     assert offered == pytest.approx(OFFERED, rel=0.001)
