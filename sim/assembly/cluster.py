@@ -40,9 +40,12 @@ class Cluster:
         etcd, costs = scenario.etcd, scenario.etcd.costs
         release = etcd.release
         self.client_shapes = {
-            name: Shape(name, client.key_bytes, client.value_bytes, apply_ns=client.value_bytes * costs.apply_per_kib // 1024)
+            name: Shape(
+                name, client.key_bytes, client.value_bytes,
+                apply_ns=client.value_bytes * costs.apply_per_kib // 1024 + client.watchers * costs.watch_event,
+            )
             for name, client in scenario.clients.items()
-        }
+        }  # fmt: skip
         self.compact_shape = Shape("compact_rev_key", COMPACT_KEY_BYTES, COMPACT_VALUE_BYTES)
         self.members = Members(ground, calendars, horizon)
         first = next(iter(etcd.members))

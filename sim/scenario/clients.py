@@ -22,6 +22,7 @@ class EtcdClients(Section):
         "member alone; one page of a list of all of them; keep a lease alive.",
     )
     key_space: PositiveCount = field(1000, "Keys that exist at the start, for every op but put_new.", "assumed")
+    watchers: Count = field(0, "Watchers at etcd of everything that they write: each takes `costs.watch_event` of every apply.")
     lease_ttl: PositiveDuration = field(60 * SECOND, "keepalive: how long a lease lives that is not kept alive.", "assumed")
     list_limit: Count = field(0, "Keys of a page of a list; 0 for all. Pages follow each other; each walks what is left.")
     key_bytes: Size = field(27, "Length of the key.", "assumed: as in the byte tables the formulas were verified with")
