@@ -128,14 +128,18 @@ class TroubledFollower(Follower):
     until it is back, it is sent again then.
     """
 
-    __slots__ = ()
+    __slots__ = ("_through",)
+
+    def __init__(self, member: Member, there: Route, back: Route):
+        super().__init__(member, there, back)
+        self._through: Nanoseconds = 0  # when the bytes of the last message were there, whether anybody took them or not
 
     def append(self, sent: Nanoseconds, size: Bytes) -> Nanoseconds:
         """Time at which the leader has the acknowledgement of `size` bytes of entries that it sends at `sent`."""
         there, fdatasync, back = self._draws()
         member = self.member
-        arrived = max(self._there.arrives(sent, there), self._last_arrival) + int(size * self._ns_per_byte)
-        arrived = member.down.after(arrived)
+        self._through = max(self._there.arrives(sent, there), self._through) + int(size * self._ns_per_byte)
+        arrived = max(member.down.after(self._through), self._last_arrival)
         self._log.written += size + 40  # wal.HARD_STATE_FRAME
         ends = self._save_ends
         while True:

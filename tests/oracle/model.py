@@ -17,7 +17,7 @@ kvstore_compaction.go scheduleCompaction; key_index.go compact), server/etcdserv
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Hashable
+from collections.abc import Callable, Generator, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -29,12 +29,14 @@ from sim import distributions
 from sim.etcd import bbolt, wal
 from sim.scenario import Scenario
 from sim.scenario import distribution as laws
+from sim.scenario.faults import Fault
 from sim.scenario.machines import device
 from sim.streams import Delays, Streams
 from sim.units import SECOND, Bytes, Nanoseconds
 
 Process = Generator[Event, Any, Any]
 Draw = Callable[[], Nanoseconds]
+Spells = Sequence[tuple[Nanoseconds, Nanoseconds]]
 PAGE: Bytes = 4096
 PUT_OVERHEAD: Bytes = 256  # quota.go kvOverhead
 
@@ -174,14 +176,18 @@ class Disk:
 class Wire:
     """One direction of a stream between two members: messages arrive in order, each when its bytes are through."""
 
-    def __init__(self, env: Environment, bandwidth: float | None, deliver: Callable[[Any], None]):
-        self._env, self._deliver = env, deliver
+    def __init__(self, env: Environment, bandwidth: float | None, deliver: Callable[[Any], None], cuts: Spells = ()):
+        self._env, self._deliver, self._cuts = env, deliver, cuts
         self._ns_per_byte = 0.0 if bandwidth is None else SECOND / bandwidth
         self._under_way = Mailbox(env)
         env.process(self._carry())
 
     def send(self, message: Any, way: Nanoseconds, size: Bytes = 0) -> None:
-        self._under_way.put((self._env.now + way, size, message))
+        leaves = int(self._env.now)
+        for cut, healed in self._cuts:
+            if cut <= leaves < (through := retried(cut, healed)):
+                leaves = through
+        self._under_way.put((leaves + way, size, message))
 
     def _carry(self) -> Process:
         env = self._env
@@ -191,6 +197,15 @@ class Wire:
             if takes:  # else it waited behind an earlier one, and arrives with it
                 yield env.timeout(takes)
             self._deliver(message)
+
+
+def retried(cut: Nanoseconds, healed: Nanoseconds) -> Nanoseconds:
+    """When TCP gets something through again that it first sent as a cut began: 200 ms later, 400 ms after that, 800, ..."""
+    at, wait = cut, SECOND // 5
+    while at < healed:
+        at, wait = at + wait, 2 * wait
+    assert at - cut < 5 * SECOND, "the connection would have been given up"
+    return at
 
 
 # ---- raft
@@ -203,12 +218,13 @@ class Follower:
     """
 
     def __init__(
-        self, env: Environment, disk: Disk, there: Draw, back: Draw, bandwidth: float, acknowledged: Callable[[int], None]
+        self, env: Environment, disk: Disk, there: Draw, back: Draw, bandwidth: float, acknowledged: Callable[[int], None],
+        cuts: Spells = (), pauses: Spells = (),
     ):  # fmt: skip
-        self._env, self.disk, self._way_there, self._way_back = env, disk, there, back
+        self._env, self.disk, self._way_there, self._way_back, self._pauses = env, disk, there, back, pauses
         self._inbox = Mailbox(env)
-        self._there = Wire(env, bandwidth, self._inbox.put)
-        self._back = Wire(env, None, acknowledged)
+        self._there = Wire(env, bandwidth, self._inbox.put, cuts)
+        self._back = Wire(env, None, acknowledged, cuts)
         env.process(self._save())
 
     def send(self, batch: int, size: Bytes) -> None:
@@ -216,14 +232,24 @@ class Follower:
         way = self._way_there()
         self._there.send((batch, self.disk.draw(), self._way_back()), way, size)
 
+    def _paused(self) -> Nanoseconds:
+        """How long its process still stands still."""
+        now = int(self._env.now)
+        return max((until - now for begins, until in self._pauses if begins <= now < until), default=0)
+
     def _save(self) -> Process:
         while True:
             if not self._inbox.messages:
                 yield self._inbox.sleep()
+            yield self._env.timeout(self._paused())
             yield self._env.timeout(0)  # what arrives at this very instant rides too
             messages = self._inbox.take_all()
             _, fdatasync, _ = messages[0]
             yield from self.disk.work(fdatasync)
+            if paused := self._paused():  # the disk is done, but nobody knows
+                yield self._env.timeout(paused)
+                ended, took = self.disk.syncs.pop()
+                self.disk.syncs.append((ended + paused, took + paused))
             for batch, _, way_back in messages:
                 self._back.send(batch, way_back)
 
@@ -401,7 +427,7 @@ class Etcd:
     def _disk(self, name: str, file: Literal["wal", "backend"], behind: Disk | None = None) -> Disk:
         profile = device(self.scenario, name, file).profile
         law = profile.fdatasync if file == "wal" or profile.backend_fdatasync is None else profile.backend_fdatasync
-        stalls = [(fault.at, fault.at + fault.for_) for fault in self.scenario.faults.values() if fault.hits(name, file)]
+        stalls = self._spells("disk_stall", lambda fault: fault.hits(name, file))
         return Disk(self.env, self._delays(law, f"etcd.{name}.{file}"), profile.bandwidth, stalls, behind)
 
     def _follower(self, leading: str, name: str, number: int) -> Follower:
@@ -418,7 +444,13 @@ class Etcd:
 
         there, back = way(f"{leading}-{name}"), way(f"{name}-{leading}")
         bandwidth = device(self.scenario, name, "wal").profile.bandwidth
-        return Follower(self.env, self._disk(name, "wal"), there, back, bandwidth, acknowledged)
+        cuts = self._spells("partition", lambda fault: fault.link == f"{leading}-{name}")
+        pauses = self._spells("pause", lambda fault: fault.target == f"members.{name}")
+        return Follower(self.env, self._disk(name, "wal"), there, back, bandwidth, acknowledged, cuts, pauses)
+
+    def _spells(self, kind: str, concerns: Callable[[Fault], bool]) -> list[tuple[Nanoseconds, Nanoseconds]]:
+        faults = [fault for fault in self.scenario.faults.values() if fault.kind == kind and concerns(fault)]
+        return [(fault.at or 0, (fault.at or 0) + fault.for_) for fault in faults]
 
     def _preload(self) -> None:
         """Objects that exist before the start, a commit per thousand."""

@@ -22,7 +22,9 @@ from sim.assembly import cluster
 from sim.etcd import wal
 from sim.etcd.backend import CODES, Backend
 from sim.etcd.follower import Follower
+from sim.etcd.member import Member
 from sim.etcd.request import Op, Outcome, Shape
+from sim.hardware import route
 from sim.hardware.disk import Disk, SharedLog, Stalls
 from sim.journal import Journal
 from sim.processes.events import NOTHING, Call, Ghost
@@ -278,6 +280,14 @@ def stall(target: str, at: str, length: str) -> dict[str, str]:
     return {"target": f"members.{target}", "at": at, "for": length}
 
 
+def pause(member: str, at: str, length: str) -> dict[str, str]:
+    return {"kind": "pause", **stall(member, at, length)}
+
+
+def cut(link: str, at: str, length: str) -> dict[str, str]:
+    return {"kind": "partition", "link": link, "at": at, "for": length}
+
+
 def compacting(every: Nanoseconds, behind: int = 20, lists: tuple[tuple[Nanoseconds, int], ...] = ()) -> Editors:
     return Editors(compact_every=every, behind=behind, lists=lists)
 
@@ -316,6 +326,10 @@ CASES = {
     "segments": case("300ms", 200, "0s", segment_size="60kB"),
     "leader stalls": case("2s", 30, faults=[stall("a", "300ms", "600ms"), stall("a", "800ms", "400ms")]),
     "followers stall": case("1200ms", 20, members=5, faults=[stall(n, "400ms", f"{m}00ms") for n, m in ("b3", "c6", "d5")]),
+    "a follower pauses": case("1500ms", 20, faults=[pause("b", "300ms", "500ms"), pause("c", "900ms", "300ms")]),
+    "both followers pause": case("1500ms", 20, faults=[pause("b", "300ms", "500ms"), pause("c", "400ms", "300ms")]),
+    "a link is cut": case("2s", 20, members=5, faults=[cut("a-b", "300ms", "700ms"), cut("a-d", "400ms", "150ms")]),
+    "all links are cut": case("2s", 20, faults=[cut("a-b", "300ms", "500ms"), cut("a-c", "310ms", "450ms")]),
     "only the log stalls": case("900ms", 30, faults=[stall("a.wal", "310ms", "300ms")]),
     "the backend stalls": case("1200ms", 30, faults=[stall("a.backend", "310ms", "500ms")]),
     "leader stalls past the timeout": case(
@@ -523,6 +537,14 @@ def a_stall_spares_what_is_in_progress(patched: pytest.MonkeyPatch) -> None:
     patched.setattr(Stalls, "finish", spared)
 
 
+def messages_pass_as_soon_as_a_cut_is_healed(patched: pytest.MonkeyPatch) -> None:
+    patched.setattr(route, "back_at", lambda cut, until: until)
+
+
+def a_paused_member_reads_at_once(patched: pytest.MonkeyPatch) -> None:
+    patched.setattr(Member, "stop", lambda self, stops: None)
+
+
 def a_timeout_withdraws_the_proposal(patched: pytest.MonkeyPatch) -> None:
     expire = Leader._expire
 
@@ -570,6 +592,8 @@ def deletes_do_not_commit(patched: pytest.MonkeyPatch) -> None:
         (log_and_backend_have_a_device_each, "slow disks"),
         (the_log_does_not_let_the_backend_catch_up, "3 members, light"),
         (a_stall_spares_what_is_in_progress, "only the log stalls"),
+        (messages_pass_as_soon_as_a_cut_is_healed, "a link is cut"),
+        (a_paused_member_reads_at_once, "both followers pause"),
         (a_timeout_withdraws_the_proposal, "leader stalls past the timeout"),
         (lists_hold_up_nothing, "lists before compactions"),
         (tombstones_go_at_once, "compaction to a deletion"),
