@@ -37,7 +37,8 @@ def summary(tested: list[Tested]) -> str:
     """How many systems have which verdict."""
     counts = Counter(one.verdict for one in tested)
     parts = [f"{counts[word]} {word}" for word in _STYLES if counts[word]]
-    return f"{len(tested)} systems: {', '.join(parts)}. All checks: --checks; rules: --json, -o DIR."
+    systems = "1 system" if len(tested) == 1 else f"{len(tested)} systems"
+    return f"{systems}: {', '.join(parts)}. Every check: --checks; rules: -o DIR."
 
 
 def _add(table: Table, one: Tested, checks: bool) -> None:
