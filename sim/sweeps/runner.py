@@ -4,8 +4,8 @@ Few runs are submitted ahead, so that memory and what a kill loses stay small. A
 looked at again later: done by then, or free because that sweep is gone.
 
 A worker that is ended from outside (out of memory) breaks its whole pool. Whoever was in flight is tried again alone: who
-breaks a pool of its own is to blame and fails, the others lose nothing. An executor that was given (a cluster's) is not replaced:
-where it is gone, what it had not done is left for the next time.
+breaks a pool of its own twice is to blame and fails, the others lose nothing. An executor that was given (a cluster's) is not
+replaced: where it is gone, what it had not done is left for the next time.
 """
 
 from __future__ import annotations
@@ -80,6 +80,7 @@ class Runner:
         self._flying: dict[Future[Outcome], Cell] = {}
         self._finished: list[Outcome] = []
         self._suspects: deque[Cell] = deque()
+        self._broke: set[str] = set()
         self._alone = False
 
     def run(self) -> Tally:
@@ -211,9 +212,12 @@ class Runner:
             self._lost(_ENDED)
             return
         if self._alone and len(lost) == 1:
-            self._finish(Outcome(lost[0].key, lost[0].seed, problem=_ENDED))
-            return
-        self._suspects.extend(lost)
+            (cell,) = lost
+            if cell.key in self._broke:
+                self._finish(Outcome(cell.key, cell.seed, problem=_ENDED))
+                return
+            self._broke.add(cell.key)  # once may have been somebody else's kill
+        self._suspects.extendleft(reversed(lost))
 
     def _lost(self, why: str) -> None:
         """The executor that was given is gone: nothing more is submitted, and nobody waits for what it had."""
