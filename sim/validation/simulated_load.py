@@ -61,6 +61,7 @@ class SimulatedLoad:
         self._shape = world.shapes[OBJECT]
         self._bare = Shape(OBJECT, load.key_bytes, 0)
         costs = world.scenario.etcd.costs
+        self._shape.apply_ns += load.watchers * costs.watch_event
         self._request = costs.request + load.value_bytes * costs.request_per_kib // 1024
         self._deleted = wal.proposal(wal.delete_range(load.key_bytes))
         streams = Streams(seed)

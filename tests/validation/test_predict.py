@@ -123,6 +123,12 @@ def test_more_members_wait_for_each_other_and_followers_ask_the_leader() -> None
     assert follower > three + 30e-6
 
 
+def test_each_watcher_takes_its_part_of_every_apply() -> None:
+    alone, watched = (predicted(a_load(rate=100, seconds=1, watchers=count)).run.distributions for count in (0, 20))
+    added = (watched["etcd.apply_execution_seconds"].mean or 0) - (alone["etcd.apply_execution_seconds"].mean or 0)
+    assert added == pytest.approx(20 * 2e-6, rel=0.2)  # costs.watch_event: 2 us
+
+
 def test_clients_think() -> None:
     found = figures(predicted(a_load(clients=10, think_seconds=0.05, seconds=2)))
     assert found["etcd.requests_per_second"] == pytest.approx(10 / 0.051, rel=0.05)
