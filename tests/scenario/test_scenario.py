@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -47,16 +46,6 @@ def test_every_variant_stands_alone(name: str, tmp_path: Path) -> None:
         made = scenario.variant(variant)
         assert made.variant_names() == ["default"]
         assert to_dict(load(written(tmp_path, variant, dump(made)))) == to_dict(made)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_loading_is_quick(name: str) -> None:
-    def seconds() -> float:
-        started = time.perf_counter()
-        load(name)
-        return time.perf_counter() - started
-
-    assert min(seconds() for _ in range(3)) < 0.1
 
 
 def test_the_leak_is_what_its_file_says() -> None:
