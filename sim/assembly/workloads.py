@@ -19,10 +19,12 @@ from sim.processes.events import Call
 from sim.processes.lookups import Lookups, LookupTally
 from sim.processes.objects import ObjectUsers, contender
 from sim.processes.reconcilers import Writer, WriteTally
+from sim.processes.stateful_set import Feed, StatefulSet
 from sim.processes.storm import BackOff, Storm, arrivals
 from sim.scenario import services
 from sim.scenario import workloads as declared
 from sim.scenario.maps import MapAccess
+from sim.streams import Stream
 
 _CLIENT_LEASES = 1 << 40
 """Ids of raw clients' leases, apart from those of API servers, and from each other's."""
@@ -103,7 +105,8 @@ class Workloads:
         ground = self.ground
         costs, kind = ground.scenario.etcd.costs, ground.scenario.objects[workload.object]
         gaps = ground.stream(f"workloads.{name}.arrivals") if workload.gaps == "exponential" else None
-        times = arrivals(workload.course(), gaps)
+        feed = None if workload.updates is None else Feed()
+        times = arrivals(workload.course(), gaps) if feed is None else feed
         retry = workload.retry
         back_off = BackOff(tuple(retry.pause(number) for number in range(1, retry.attempts + 1)), retry.jitter)
         request = costs.request + kind.value_bytes * costs.request_per_kib // 1024
@@ -116,6 +119,27 @@ class Workloads:
             storm = Storm(ground.env, self._cluster.door.propose, shape, writer, times, way, request, back_off, jitter)
         self.storms[name] = storm
         storm.begin()
+        if feed is not None:
+            self._rolls_out(name, workload, storm, feed, gaps)
+
+    def _rolls_out(self, name: str, workload: declared.Storm, storm: Storm | Cohorts, feed: Feed, gaps: Stream | None) -> None:
+        """A storm whose pods are updated through the API server first."""
+        rollout, ground, env = workload.rollout, self.ground, self.ground.env
+        assert rollout is not None
+        assert rollout.updates is not None
+        shape, writer, labels = ground.shapes[rollout.updates], ground.writer(name), pairs(f"app={name}")
+        keys = [ObjectKey(rollout.updates, "default", f"{name}-{number}", labels) for number in range(rollout.pods)]
+        for key in keys:
+            self._servers.exists(key, shape, writer)
+        client = self._servers.client("statefulset-controller", "workload-high")
+        groups = [[keys[number] for number in group] for group in rollout.groups]
+        lasts, rate = rollout.lasts, rollout.rate
+
+        def begin(successors: int) -> None:
+            feed.add(arrivals([(env._now, env._now + lasts, successors * rate)], gaps))
+            storm.fed()
+
+        env.process(StatefulSet(env, client, client.call(writer), shape, groups, rollout.step, begin).run(workload.from_))
 
     def _lookups(self, name: str, workload: declared.Lookups) -> None:
         ground, env, writer = self.ground, self.ground.env, self.ground.writer(name)

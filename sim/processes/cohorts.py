@@ -110,6 +110,10 @@ class Cohorts:
         self._leader.attach(self)
         self.arm(0)
 
+    def fed(self) -> None:
+        """More arrivals are known."""
+        self.arm(0)
+
     # ---- arrivals
 
     def _first(self) -> Nanoseconds:

@@ -115,6 +115,11 @@ class Storm:
         """The first one is under way."""
         self._arm()
 
+    def fed(self) -> None:
+        """More arrivals are known."""
+        if not self._next.armed:
+            self._arm()
+
     def _arm(self) -> None:
         while not self._block:
             times = next(self._times, None)

@@ -42,7 +42,7 @@ def problems(scenario: Scenario) -> list[Problem]:
     found += _guards(scenario)
     found += _cohorts(scenario)
     asking = scenario.controllers or scenario.background.nodes or any(
-        not isinstance(workload, Storm) for workload in scenario.workloads.values()
+        not isinstance(workload, Storm) or workload.updates for workload in scenario.workloads.values()
     )
     if not scenario.apiservers and asking:
         found.append(("apiservers", '"{}" is not allowed; controllers, workloads and nodes need at least one'))
@@ -211,6 +211,8 @@ def _used_objects(scenario: Scenario) -> Iterator[tuple[str, str]]:
     for name, workload in scenario.workloads.items():
         for field, kind in objects_of(workload).items():
             yield f"workloads.{name}.{field}", kind
+        if isinstance(workload, Storm) and workload.updates is not None:
+            yield f"workloads.{name}.rollout.updates", workload.updates
     for name, controller in scenario.controllers.items():
         for watch_name, watch in controller.watches.items():
             yield f"controllers.{name}.watches.{watch_name}.object", watch.object
@@ -280,6 +282,8 @@ def _written(scenario: Scenario) -> Iterator[str]:
     for workload in scenario.workloads.values():
         if not isinstance(workload, Lists):
             yield from objects_of(workload).values()
+        if isinstance(workload, Storm) and workload.updates is not None:
+            yield workload.updates
     for controller in scenario.controllers.values():
         reconcile = controller.reconcile
         if reconcile.writes or reconcile.finalizer:

@@ -18,7 +18,7 @@ from sim.scenario.refusal import refused, shown
 from sim.scenario.retry import Retry
 from sim.scenario.section import Section, field, required
 from sim.scenario.services import FLEETS, Certificates, Coordination, Telemetry
-from sim.units import MICROSECOND, SECOND
+from sim.units import MICROSECOND, SECOND, Nanoseconds
 
 
 class PodChurn(Section):
@@ -83,6 +83,31 @@ class Rollout(Section):
     max_unavailable: PositiveCount = field(1, "Pods that are replaced together.", "kubernetes: apps/v1 StatefulSet")
     min_ready: Duration = field(0, "minReadySeconds: how much longer a successor is waited for.", "kubernetes: apps/v1 StatefulSet")
     partition: Count = field(0, "Pods that stay as they are.", "kubernetes: apps/v1 StatefulSet")
+    updates: Name | None = field(
+        None, "The object whose update through the API server, webhooks included, each successor waits for; none when absent."
+    )
+
+    @property
+    def step(self) -> Nanoseconds:
+        """From the beginning of one group of pods to the next."""
+        return self.every + self.min_ready
+
+    @property
+    def lasts(self) -> Nanoseconds:
+        """How long a successor writes."""
+        return round(self.writes / self.rate * SECOND)
+
+    @property
+    def groups(self) -> list[list[int]]:
+        """Pods that are replaced, by number, those together that are replaced together."""
+        pods = range(max(0, self.pods - self.partition))
+        return [list(pods[first : first + self.max_unavailable]) for first in range(0, len(pods), self.max_unavailable)]
+
+    @model_validator(mode="after")
+    def _one_after_the_other(self) -> Rollout:
+        if self.updates is not None and self.lasts > self.step:
+            raise refused("is not allowed where a successor writes for longer than every and min_ready together", at="updates")
+        return self
 
 
 class Storm(Section):
@@ -119,12 +144,13 @@ class Storm(Section):
             assert self.for_ is not None
             return [(self.from_, self.from_ + self.for_, self.rate)]
         rollout = self.rollout
-        lasts = round(rollout.writes / rollout.rate * SECOND)
-        begins = [
-            self.from_ + pod // rollout.max_unavailable * (rollout.every + rollout.min_ready)
-            for pod in range(max(0, rollout.pods - rollout.partition))
-        ]
-        return [(begin, begin + lasts, rollout.rate) for begin in begins]
+        begins = [self.from_ + number * rollout.step for number, group in enumerate(rollout.groups) for _ in group]
+        return [(begin, begin + rollout.lasts, rollout.rate) for begin in begins]
+
+    @property
+    def updates(self) -> str | None:
+        """The object that its rollout updates through the API server."""
+        return None if self.rollout is None else self.rollout.updates
 
 
 class Lookups(Section):
