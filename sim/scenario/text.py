@@ -14,14 +14,15 @@ _FLOW_WIDTH: Final = 100
 
 
 def dump(scenario: Scenario) -> str:
-    """The whole scenario as YAML, with units; what is not set is left out."""
+    """The whole scenario as YAML, with units; what is not set is left out, unless empty is not what it is by default."""
     data = scenario.model_dump(by_alias=True)
+    full = {name for name, field in type(scenario).model_fields.items() if field.get_default(call_default_factory=True)}
     data["variants"] = dict(scenario.variants)
     yaml = YAML()
     yaml.width = 140
     yaml.indent(mapping=2, sequence=4, offset=2)
     out = io.StringIO()
-    yaml.dump(_laid_out({key: value for key, value in data.items() if value not in ({}, "")}, top=True), out)
+    yaml.dump(_laid_out({key: value for key, value in data.items() if key in full or value not in ({}, "")}, top=True), out)
     return out.getvalue()
 
 

@@ -48,6 +48,12 @@ def test_every_variant_stands_alone(name: str, tmp_path: Path) -> None:
         assert to_dict(load(written(tmp_path, variant, dump(made)))) == to_dict(made)
 
 
+def test_without_an_api_server_it_reads_back_without_one(tmp_path: Path) -> None:
+    etcd = {"members": {"a": {"disk": "nvme"}}, "compaction": {"by": "never"}}
+    bare = from_dict({"horizon": "1m", "apiservers": {}, "background": {"nodes": 0, "leader_elections": 0}, "etcd": etcd})
+    assert to_dict(load(written(tmp_path, "bare", dump(bare)))) == to_dict(bare)
+
+
 def test_the_leak_is_what_its_file_says() -> None:
     leak = load("zero-value-leak")
     assert leak.horizon == 24 * HOUR
