@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from sim.diagnosis.load import Load
 
@@ -26,12 +26,18 @@ WAIT: Final = 1.0
 """Seconds that nobody should wait for a watch event, a worker or a limiter."""
 
 
+Station = Literal[
+    "database", "disk", "log", "lists", "compaction", "applier", "webhook", "errors", "hot loop", "seats", "client limiter",
+    "watch", "workers",
+]  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """A station that held others up. evidence: figures by name; knob: what moves it; writer: who causes it, empty: nobody in
     particular."""
 
-    station: str
+    station: Station
     says: str
     writer: str
     knob: str

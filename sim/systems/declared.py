@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from sim.diagnosis import Station
 from sim.metrics.catalogue import describe
 from sim.scenario.figures import Figure, read_number, read_value
 from sim.scenario.model import Settings
@@ -17,6 +18,7 @@ from sim.scenario.refusal import refused, shown
 from sim.scenario.section import Section, field, required
 
 Compare = Literal["without", "with", "ratio", "gain", "saved"]
+NOTHING: Final = "nothing"
 COMPARED: Final[dict[str, str]] = {
     "without": "the run without",
     "with": "the run with",
@@ -26,6 +28,7 @@ COMPARED: Final[dict[str, str]] = {
 }
 Number = Annotated[float, BeforeValidator(read_number)]
 _RULES: Final = ("article", "at_least", "at_most")
+_OF_FIGURES: Final = ("per", "compare", "without", "with_", "within", "quick", *_RULES)
 
 
 class Bounds(Section):
@@ -59,10 +62,13 @@ class QuickBounds(Bounds):
 
 
 class Check(Bounds):
-    """One figure of the runs, how the two sides are compared, and what the claim expects."""
+    """One figure of the runs, how the two sides are compared, and what the claim expects; or what diagnoses should name."""
 
     shows: str = required("What the figure is, in words for the table.")
-    figure: Figure = required("The figure that is looked at.")
+    figure: Figure | None = field(None, "The figure that is looked at; required without `names`.")
+    names: dict[Name, Station | Literal["nothing"]] = field(
+        {}, "Instead of a figure: variant to the station that the diagnosis of its run has to name, or nothing. All must be."
+    )
     per: Figure | None = field(None, "Another figure of the same run that it is divided by.")
     compare: Compare = field("ratio", "; ".join(f"{word}: {meaning}" for word, meaning in COMPARED.items()) + ".")
     without: Name | None = field(None, "The variant without, where it is not the system's.")
@@ -88,6 +94,25 @@ class Check(Bounds):
         read = partial(_read, figure, plain)
         quick = given.get("quick")
         return {**read(given), "quick": read(quick, "quick.") if isinstance(quick, Mapping) else quick}
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Check:
+        if self.figure is None and not self.names:
+            raise refused("missing; a check looks at a figure, or has names", at="figure")
+        if self.names and (mixed := self.model_fields_set & {"figure", *_OF_FIGURES}):
+            name = "with" if "with_" in mixed else min(mixed)
+            raise refused("not allowed with names: all have to be named", at=name)
+        return self
+
+    @property
+    def comparable(self) -> bool:
+        """Whether there is anything to compare with."""
+        return bool(self.names) or super().comparable
+
+    @property
+    def one_sided(self) -> bool:
+        """Whether nothing is compared but a side, or what is named, stands for itself."""
+        return bool(self.names) or self.compare in ("without", "with")
 
     def bounds(self, quick: bool) -> Bounds:
         """What is expected of runs in the quick or in the full form."""
@@ -153,13 +178,15 @@ class System(Section):
     def _something(self) -> System:
         if not self.checks:
             raise refused("missing; a system needs at least one check", at="checks")
+        if self.picture is None and next(iter(self.checks.values())).figure is None:
+            raise refused("missing; the first check has no figure that could be drawn", at="picture")
         return self
 
     def variant_names(self) -> list[str]:
         """All variants that are simulated, each once."""
         named = [self.without, self.with_, *self.variants]
         for check in self.checks.values():
-            named += [name for name in (check.without, check.with_) if name is not None]
+            named += [*(name for name in (check.without, check.with_) if name is not None), *check.names]
         named += self.picture.at if self.picture is not None else []
         for line in self.growth.lines.values() if self.growth is not None else ():
             named += line

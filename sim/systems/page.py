@@ -51,10 +51,9 @@ def _section(one: Tested, pictures: bool) -> list[str]:
     ]
     for judged in one.judged:
         check = judged.check
-        figure = f"`{check.figure}`" + (f" per `{check.per}`" if check.per else "")
         said = judged.verdict if judged.name in system.deciding() else f"({judged.verdict})"
         lines.append(
-            _line([check.shows, figure, *judged.sides, judged.said(judged.value),
+            _line([check.shows, judged.looked_at, *judged.sides, judged.said(judged.value),
                    judged.rule, check.says or "-", said])
         )  # fmt: skip
     if system.growth is not None:

@@ -22,30 +22,38 @@ _SIZE_INCHES = (7.2, 4.2)
 
 def picture(one: Tested) -> bytes:
     """The system's picture as PNG bytes; the same for the same runs."""
+    with matplotlib.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
+        return png(plot(one))
+
+
+def plot(one: Tested) -> Figure:
+    """The picture, not yet painted."""
     system, figure = one.system, drawn(one.system)
     declared = system.picture or Picture(figure=figure)
     found = describe(figure)
     unit = "" if found is None else found.unit
-    with matplotlib.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
-        canvas = Figure(figsize=_SIZE_INCHES, dpi=110, facecolor="white", layout="constrained")
-        FigureCanvasAgg(canvas)
-        axes = canvas.add_subplot()
-        if system.growth is not None:
-            _growth(axes, one)
-        elif declared.at:
-            _line(axes, one, declared)
-        elif not one.series.empty:
-            _series(axes, one)
-        else:
-            _bars(axes, one, figure, unit)
+    canvas = Figure(figsize=_SIZE_INCHES, dpi=110, facecolor="white", layout="constrained")
+    FigureCanvasAgg(canvas)
+    axes = canvas.add_subplot()
+    axes.set_title(f"{system.id}  {system.name}", loc="left", fontweight="bold")
+    if system.growth is not None:
+        _growth(axes, one)
+    elif declared.at:
+        _line(axes, one, declared)
+    elif not one.series.empty:
+        _series(axes, one)
+    else:
+        _bars(axes, one, figure, unit)
         if declared.log:
-            axes.set_yscale("log")
-        elif axes.get_yscale() != "log" and axes.get_ylim()[0] > 0:
-            axes.set_ylim(bottom=0)
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: brief(float(value), unit)))
-        axes.set_title(f"{system.id}  {system.name}", loc="left", fontweight="bold")
-        axes.set_ylabel(figure if system.growth is None else system.growth.figure)
-        return png(canvas)
+            axes.set_xscale("log")
+        return canvas
+    if declared.log:
+        axes.set_yscale("log")
+    elif axes.get_yscale() != "log" and axes.get_ylim()[0] > 0:
+        axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: brief(float(value), unit)))
+    axes.set_ylabel(figure if system.growth is None else system.growth.figure)
+    return canvas
 
 
 def _series(axes: Axes, one: Tested) -> None:

@@ -9,15 +9,19 @@ from typing import Final
 
 import pandas as pd
 
+from sim.diagnosis import diagnose
 from sim.errors import InputError
+from sim.result import Run
+from sim.scenario import Scenario
 from sim.sweeps.plan import Cell, Plan
-from sim.sweeps.rows import Results
+from sim.sweeps.rows import Results, Row
 from sim.sweeps.runner import Runner, Tally
 from sim.sweeps.store import Store, StoreFull
 from sim.sweeps.study import Study
-from sim.systems.declared import System
+from sim.systems.declared import NOTHING, System
 from sim.systems.registry import scenario
 from sim.systems.verdict import Judged, Side, Verdict, judge, verdict
+from sim.units import SECOND
 
 SERIES_POINTS: Final = 400
 
@@ -76,16 +80,35 @@ def _study(system: System, quick: bool, seed: int) -> Study:
 
 def _tested(system: System, plan: Plan, store: Store, quick: bool) -> Tested:
     results = Results(store, plan.id)
+    named = {name for check in system.checks.values() for name in check.names}
     sides = {
-        row.variant: Side(row.metrics, frozenset(name for name, word in row.status.items() if word == "never"))
+        row.variant: Side(
+            row.metrics, frozenset(name for name, word in row.status.items() if word == "never"),
+            _station(row, plan.study.scenario) if row.variant in named else None,
+        )
         for row in results.rows()
-    }
+    }  # fmt: skip
     failed = "; ".join(dict.fromkeys(f"{failure.variant}: {failure.reason}" for failure in results.failures()))
     judged = judge(system, sides, quick)
     horizon = plan.study.scenario.horizon / 1e9
     return Tested(system, judged, verdict(system, judged), sides, results.series(drawn(system)), horizon, failed)
 
 
+def _station(row: Row, scenario: Scenario) -> str:
+    """What the diagnosis names, of what the store kept of a run: its figures, with those of its writers."""
+    writers: dict[str, dict[str, float]] = {}
+    for figure, value in row.metrics.items():
+        if figure.startswith("writers."):
+            name, _, what = figure.removeprefix("writers.").rpartition(".")
+            writers.setdefault(name, {})[what] = value or 0.0
+    horizon = scenario.variant(row.variant).horizon / SECOND
+    run = Run(row.variant, row.seed, horizon, row.metrics, row.status, writers, [], pd.DataFrame(), {}, {})
+    bottleneck = diagnose(run).bottleneck
+    return NOTHING if bottleneck is None else bottleneck.station
+
+
 def drawn(system: System) -> str:
     """The figure of a system's picture."""
-    return system.picture.figure if system.picture is not None else next(iter(system.checks.values())).figure
+    figure = system.picture.figure if system.picture is not None else next(iter(system.checks.values())).figure
+    assert figure is not None  # a system without either is refused
+    return figure

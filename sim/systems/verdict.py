@@ -4,6 +4,7 @@
                   not comparable   where the article gives nothing to compare with, or a run does not report the figure
                   reproduced       where it lies within `within` of the article's number, or keeps `at_least` and `at_most`
                   refuted          else
+                  one with `names` counts the runs whose diagnosis names what it should: reproduced where all do, refuted else
     a system    refuted where a deciding check is; reproduced where all that can be compared are, and one can; else not comparable
 
 A figure that never comes (`etcd.seconds_to_quota` of a file that does not grow) is beyond any number.
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from sim.metrics.catalogue import describe
@@ -27,10 +28,11 @@ NEVER: Final = math.inf
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """What one variant of a system left behind. never: figures that will never be."""
+    """What one variant of a system left behind. never: figures that will never be; station: what its diagnosis names."""
 
     metrics: Figures
     never: frozenset[str] = frozenset()
+    station: str | None = None
 
     def value(self, figure: str) -> float | None:
         """The figure; infinite where it never comes, None where it was not reported."""
@@ -40,7 +42,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A check with its figures. value: the compared one; None where it cannot be made."""
+    """A check with its figures. value: the compared one; None where it cannot be made. named: by variant, what diagnoses named."""
 
     name: str
     check: Check
@@ -49,6 +51,7 @@ class Judged:
     value: float | None
     rule: str
     verdict: Verdict
+    named: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def unit(self) -> str:
@@ -57,14 +60,26 @@ class Judged:
 
     def said(self, value: float | None) -> str:
         """The compared value as people say it."""
+        if self.check.names:
+            return f"{human(value, '')} of {len(self.check.names)}"
         if value == NEVER:
             return "never" if NEVER in (self.without, self.with_) else "x inf"
         return _said(self.check, value, self.unit)
 
     @property
+    def looked_at(self) -> str:
+        """What the check looks at, for a page: a figure, or what diagnoses named."""
+        check = self.check
+        if check.names:
+            return f"`etcdsim diagnose`: {_told(self.named)}"
+        return f"`{check.figure}`" + (f" per `{check.per}`" if check.per else "")
+
+    @property
     def sides(self) -> tuple[str, str]:
         """Both sides as people say them; empty what is not compared."""
         compare = self.check.compare
+        if self.check.names:
+            return "", self.said(self.value)
         return "" if compare == "with" else self._side(self.without), "" if compare == "without" else self._side(self.with_)
 
     def _side(self, value: float | None) -> str:
@@ -93,6 +108,8 @@ def telling(system: System, judged: list[Judged]) -> Judged:
 
 
 def _judged(name: str, check: Check, system: System, sides: Mapping[str, Side], quick: bool) -> Judged:
+    if check.names:
+        return _named(name, check, sides)
     without = _figure(check, sides.get(check.without or system.without))
     with_ = _figure(check, sides.get(check.with_ or system.with_))
     value = _compared(check, without, with_)
@@ -103,8 +120,24 @@ def _judged(name: str, check: Check, system: System, sides: Mapping[str, Side], 
     return Judged(name, check, without, with_, value, rule(check, bounds), said)
 
 
+def _named(name: str, check: Check, sides: Mapping[str, Side]) -> Judged:
+    """How many diagnoses name what they should; nothing can be said where a run is missing."""
+    found = {variant: sides[variant].station for variant in check.names if variant in sides}
+    named = {variant: station for variant, station in found.items() if station is not None}
+    wanted = f"all named: {_told(check.names)}"
+    if len(named) < len(check.names):
+        return Judged(name, check, None, None, None, wanted, "not comparable", named)
+    right = sum(named[variant] == station for variant, station in check.names.items())
+    said: Verdict = "reproduced" if right == len(check.names) else "refuted"
+    return Judged(name, check, None, None, float(right), wanted, said, named)
+
+
+def _told(stations: Mapping[str, str]) -> str:
+    return ", ".join(f"{station} in {variant}" for variant, station in stations.items())
+
+
 def _figure(check: Check, side: Side | None) -> float | None:
-    if side is None:
+    if side is None or check.figure is None:
         return None
     value = side.value(check.figure)
     if check.per is None or value is None:
@@ -162,7 +195,7 @@ def rule(check: Check, bounds: Bounds) -> str:
 
 def _unit(check: Check) -> str:
     """The figure's unit; divided by a count, seconds and bytes stay what they are."""
-    found = describe(check.figure)
+    found = None if check.figure is None else describe(check.figure)
     unit = "" if found is None else found.unit
     return unit if check.per is None or unit in ("seconds", "bytes") else ""
 

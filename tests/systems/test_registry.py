@@ -37,6 +37,11 @@ def test_scenarios_exist_and_have_the_variants(system: System, quick: bool) -> N
         ({"checks": {"keys": {"shows": "k", "figure": "etcd.keys_created", "article": "five", "within": "1%"}}}, "article:"),
         ({"checks": {"keys": {"shows": "k", "figure": "etcd.keys_created", "quick": {"at_least": 1}}}}, "quick.why: missing"),
         ({"checks": {"keys": {"shows": "k", "figure": "etcd.keys_created", "compare": "sum"}}}, "compare:"),
+        ({"checks": {"keys": {"shows": "k"}}}, "checks.keys.figure: missing"),
+        ({"checks": {"keys": {"shows": "k", "names": {"fixed": "disc"}}}}, "checks.keys.names.fixed"),
+        ({"checks": {"keys": {"shows": "k", "names": {"fixed": "disk"}, "at_least": 1}}}, "checks.keys.at_least: not allowed"),
+        ({"checks": {"keys": {"shows": "k", "names": {"fixed": "disk"}, "with": "fixed"}}}, "checks.keys.with: not allowed"),
+        ({"checks": {"keys": {"shows": "k", "names": {"fixed": "disk"}}}}, "picture: missing"),
     ],
 )
 def test_bad_entries_are_refused(change: dict[str, Any], said: str) -> None:
@@ -48,7 +53,9 @@ def test_bad_entries_are_refused(change: dict[str, Any], said: str) -> None:
 
 
 def test_unknown_variants_and_scenarios_are_refused() -> None:
+    named = {"checks": {"keys": {"shows": "k", "names": {"fixt": "disk"}}}, "picture": {"figure": "etcd.puts"}}
     for change, said in (
+        (named, '"fixt" is not a declared variant'),
         ({"with": "fixt"}, '"fixt" is not a declared variant'),
         ({"scenario": "zero"}, '"zero" is not a scenario'),
     ):
