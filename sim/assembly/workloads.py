@@ -11,6 +11,7 @@ from sim.assembly.cluster import Cluster
 from sim.assembly.fleets import Fleets
 from sim.assembly.ground import Ground, pairs
 from sim.assembly.releases import written
+from sim.etcd.fan_out import FanOut
 from sim.journal import Samples
 from sim.processes import clients
 from sim.processes.churn import PodChurn
@@ -118,6 +119,9 @@ class Workloads:
         else:
             storm = Storm(ground.env, self._cluster.door.propose, shape, writer, times, way, request, back_off, jitter)
         self.storms[name] = storm
+        if workload.watchers:
+            shape.apply_ns += workload.watchers * costs.watch_event
+            storm.tally.fan_out = FanOut(workload.watchers, costs.watch_event, workload.watch_send)
         storm.begin()
         if feed is not None:
             self._rolls_out(name, workload, storm, feed, gaps)

@@ -125,10 +125,13 @@ class Recorder:
     def observe(self, now: Nanoseconds) -> None:
         """Take everything that has happened by `now`, and note a row."""
         world, backend, histograms = self.world, self.world.backend, self.histograms
-        for offered in world.storms.values():
-            offered.settle(now)
+        for storm in world.storms.values():
+            storm.settle(now)
         backend.advance(now)
-        _, latencies, executions, codes = backend.applied.take(now)
+        times, latencies, executions, codes = backend.applied.take(now)
+        for name, storm in world.storms.items():
+            if storm.tally.fan_out.watchers:
+                storm.tally.fan_out.hear(times[codes == world.writers.index(name) * CODES + Outcome.CREATED])
         histograms["etcd.apply_seconds"].record(latencies)
         histograms["etcd.apply_execution_seconds"].record(executions)
         if len(latencies) >= _ENOUGH:

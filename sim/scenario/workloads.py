@@ -125,6 +125,10 @@ class Storm(Section):
     )
     gaps: Literal["exponential", "even"] = field("exponential", "Gaps between two of them.", "assumed: independent callers")
     rtt: Duration = field(200 * MICROSECOND, "Round trip to etcd.", "assumed: the same zone")
+    watchers: Annotated[Count, no_more_than(100_000)] = field(
+        0, "Watchers at etcd of what they write, a stream each: each takes `costs.watch_event` of every apply of that object."
+    )
+    watch_send: PositiveDuration = field(10 * MICROSECOND, "What a watcher's stream needs to send one event.", "assumed")
     retry: Retry = field(Retry(), "What the callers do when they are refused or not answered.")
 
     @model_validator(mode="after")
