@@ -3,14 +3,21 @@
 Messages of the leader's stream arrive in order; what arrives before the next save starts rides in it (group commit); the
 answer leaves after the save. So the time of an acknowledgement is known as soon as the message is sent.
 
-Sources: etcd server/etcdserver/raft.go (start: a follower sends after its save). Simplified: it pays for a message's bytes as they
-arrive, at its disk's bandwidth, not in the save; it is never behind enough to need a snapshot.
+Of one follower at most 512 messages are under way. A request is a message of its own while there is room; what has to wait for
+an acknowledgement goes then, in messages of up to 1 MiB.
+
+Sources: etcd server/etcdserver/raft.go (start: a follower sends after its save; maxSizePerMsg, maxInflightMsgs); go.etcd.io/raft
+raft.go (maybeSendAppend, stepLeader), tracker/progress.go (IsPaused), util.go (limitSize). Simplified: it pays for a message's
+bytes as they arrive, at its disk's bandwidth, not in the save; what waited for an acknowledgement does not wait for the leader's
+save besides; it is never behind enough to need a snapshot.
 """
 
 from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
+from collections import deque
+from typing import Final
 
 from sim.etcd.member import Member
 from sim.hardware.route import Route
@@ -18,6 +25,10 @@ from sim.units import Bytes, Nanoseconds
 
 _RECONNECT: Nanoseconds = 100_000_000
 """A member that starts again is dialled within this time (rafthttp: stream.go, 100 ms between two attempts)."""
+MESSAGE: Final[Bytes] = 2**20
+"""Most bytes of entries in one message, though always one entry (maxSizePerMsg)."""
+WINDOW: Final = 512
+"""Most messages to one follower that it has not acknowledged (maxInflightMsgs)."""
 
 
 class Follower:
@@ -29,8 +40,8 @@ class Follower:
     """
 
     __slots__ = (
-        "_back", "_draws", "_ended", "_last_ack", "_last_arrival", "_log", "_ns_per_byte", "_save_ends", "_save_starts", "_stalls",
-        "_there", "_took", "arrived", "member", "noted_from",
+        "_back", "_departs", "_draws", "_ended", "_last_ack", "_last_arrival", "_log", "_ns_per_byte", "_save_ends", "_save_starts",
+        "_spare", "_stalls", "_there", "_took", "_unacked", "_under_way", "_window", "arrived", "member", "noted_from",
     )  # fmt: skip
 
     def __init__(self, member: Member, there: Route, back: Route):
@@ -43,12 +54,20 @@ class Follower:
         self._save_starts: Nanoseconds = -1
         self._save_ends: Nanoseconds = member.busy_until
         self._last_ack: Nanoseconds = 0
+        self._unacked: deque[tuple[Nanoseconds, int]] = deque()  # (acknowledged at, messages): some may be by now
+        self._under_way = 0  # messages in it
+        self._window = WINDOW
+        self._departs: Nanoseconds = 0  # when the last messages go that had to wait for room
+        self._spare: Bytes = 0  # what the last of them still has room for
         self._ended, self._took = member.saves.times.append, member.saves.columns[0].append
         self.arrived: array[Nanoseconds] = array("q")
         self.noted_from = 0
 
-    def append(self, sent: Nanoseconds, size: Bytes) -> Nanoseconds:
-        """Time at which the leader has the acknowledgement of `size` bytes of entries that it sends at `sent`."""
+    def append(self, sent: Nanoseconds, size: Bytes, messages: int = 1) -> Nanoseconds:
+        """Time at which the leader has the acknowledgement of `size` bytes of entries that it sends at `sent`, each a message."""
+        if self._under_way + messages > self._window:
+            return self._squeeze(sent, size, messages)
+        self._under_way += messages
         there, fdatasync, back = self._draws()
         arrived = sent + there
         if arrived < self._last_arrival:  # one stream: in order
@@ -66,13 +85,50 @@ class Follower:
             self._took(ends - starts)
         acked = ends + back
         if acked < self._last_ack:
-            return self._last_ack
+            acked = self._last_ack
         self._last_ack = acked
+        self._unacked.append((acked, messages))
         return acked
 
-    def noted(self, sent: Nanoseconds, size: Bytes) -> Nanoseconds:
+    def _squeeze(self, sent: Nanoseconds, size: Bytes, entries: int) -> Nanoseconds:
+        """As `append`, where not all of it may go: some now, the rest as acknowledgements make room, in messages that are full."""
+        each = size // entries
+        fits = max(1, MESSAGE // each)
+        self._window = WINDOW
+        at, acked = self._departs, self._last_ack
+        if sent >= at:  # nothing waits
+            at, self._spare = sent, 0
+            self._free(sent)
+            go = min(entries, WINDOW - self._under_way)
+            if go:
+                part = size if go == entries else each * go
+                acked = self.append(sent, part, go)
+                size, entries = size - part, entries - go
+        while entries:
+            self._free(at)
+            left = self._spare // each
+            go = min(entries, left + (WINDOW - self._under_way) * fits)
+            if not go:
+                at, self._spare = self._unacked[0][0], 0
+                continue
+            messages = -(-max(0, go - left) // fits)
+            part = size if go == entries else each * go
+            acked = self.append(at, part, messages)
+            size, entries, self._departs = size - part, entries - go, at
+            self._spare = max(0, self._spare - part if not messages else MESSAGE - (go - left - (messages - 1) * fits) * each)
+        if self._departs > sent:
+            self._window = -1
+        return acked
+
+    def _free(self, now: Nanoseconds) -> None:
+        """What is acknowledged by now is not under way."""
+        unacked = self._unacked
+        while unacked and unacked[0][0] <= now:
+            self._under_way -= unacked.popleft()[1]
+
+    def noted(self, sent: Nanoseconds, size: Bytes, messages: int = 1) -> Nanoseconds:
         """As `append`, and remembers when it arrives: the lead may change, and then counts who has what."""
-        acked = self.append(sent, size)
+        acked = self.append(sent, size, messages)
         self.arrived.append(self._last_arrival)
         return acked
 
@@ -134,8 +190,11 @@ class TroubledFollower(Follower):
         super().__init__(member, there, back)
         self._through: Nanoseconds = 0  # when the bytes of the last message were there, whether anybody took them or not
 
-    def append(self, sent: Nanoseconds, size: Bytes) -> Nanoseconds:
-        """Time at which the leader has the acknowledgement of `size` bytes of entries that it sends at `sent`."""
+    def append(self, sent: Nanoseconds, size: Bytes, messages: int = 1) -> Nanoseconds:
+        """Time at which the leader has the acknowledgement of `size` bytes of entries that it sends at `sent`, each a message."""
+        if self._under_way + messages > self._window:
+            return self._squeeze(sent, size, messages)
+        self._under_way += messages
         there, fdatasync, back = self._draws()
         member = self.member
         self._through = max(self._there.arrives(sent, there), self._through) + int(size * self._ns_per_byte)
@@ -158,6 +217,7 @@ class TroubledFollower(Follower):
         self._last_arrival = arrived
         acked = max(self._back.arrives(ends, back), self._last_ack)
         self._last_ack = acked
+        self._unacked.append((acked, messages))
         return acked
 
     def answers(self, at: Nanoseconds) -> Nanoseconds:

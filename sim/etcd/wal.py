@@ -88,9 +88,14 @@ def proposal(request: Bytes, id_bytes: Bytes = ID_BYTES) -> Bytes:
     return ld(request) + 1 + ld(1 + id_bytes)  # the header is field 100: a tag of two bytes
 
 
+def entry(data: Bytes, index: int, term: int = 2) -> Bytes:
+    """Bytes of a raft entry whose data are `data` bytes long, as raft's limits count them."""
+    return 2 + 1 + vl(term) + 1 + vl(index) + (ld(data) if data else 0)
+
+
 def entry_frame(data: Bytes, index: int, term: int = 2, crc_bytes: Bytes = CRC_BYTES) -> Bytes:
     """Bytes in the file of one entry record whose data are `data` bytes long (0: a new leader's empty entry)."""
-    return frame(2 + 1 + vl(term) + 1 + vl(index) + (ld(data) if data else 0), crc_bytes)
+    return frame(entry(data, index, term), crc_bytes)
 
 
 def hard_state_frame(commit: int, term: int = 2, vote_bytes: Bytes = 10, crc_bytes: Bytes = CRC_BYTES) -> Bytes:

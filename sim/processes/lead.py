@@ -16,8 +16,7 @@ is its own disk, cores and clocks.
 
 Sources: go.etcd.io/raft raft.go (becomeLeader: the empty entry; stepFollower), etcd server/etcdserver/v3_server.go
 (parseProposeCtxErr: a request in flight when the leader is lost is answered by a timeout).
-Simplified: clients go on with the new leader at once; a follower that lacks entries is asked once for the end of its log, and has
-them sent in one message.
+Simplified: clients go on with the new leader at once; a follower that lacks entries is asked once for the end of its log.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from typing import NamedTuple
 
 from sim.etcd import wal
 from sim.etcd.backend import Backend
-from sim.etcd.follower import Follower
+from sim.etcd.follower import MESSAGE, Follower
 from sim.etcd.member import Member
 from sim.etcd.raft.messages import Position
 from sim.etcd.request import Outcome
@@ -311,7 +310,10 @@ class Lead(Leader):
         for follower in self._followers:
             lacks = self._base - tails[follower.member.name][0].index
             asked = sent + (self._rules.rtt if lacks > 0 else 0)
-            acked = follower.noted(asked, size + max(0, lacks) * mean)
+            behind = max(0, lacks) * mean
+            if behind > MESSAGE:  # the first message alone, until it is acknowledged
+                asked, behind = follower.append(asked, MESSAGE), behind - MESSAGE
+            acked = follower.noted(asked, size + behind, -(-behind // MESSAGE) or 1)
             if follower.member.votes:
                 acks.append(acked)
         log.write(size + wal.HARD_STATE_FRAME)
@@ -320,7 +322,7 @@ class Lead(Leader):
         self._save_durations.append(saved - sent)
         if acks:
             committed = max(saved, sorted(acks)[self._quorum_ack])
-        self._in_flight = deque((committed, batch) for batch in [*pending, []])
+        self._in_flight, self._known = deque((committed, batch) for batch in [*pending, []]), 0
         self._rest(saved)
 
     def _begin(self, now: Nanoseconds) -> None:

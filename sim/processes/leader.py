@@ -10,7 +10,8 @@ station and is computed. The request timeout is one alarm for the oldest request
 How the lead is lost and taken over is in `sim.processes.lead`.
 
 Sources: etcd server/etcdserver/raft.go (start), server/etcdserver/v3_server.go (processInternalRaftRequestOnce),
-api/v3rpc/quota.go. Simplified: messages are not limited in size; followers learn of a commit without cost.
+api/v3rpc/quota.go; go.etcd.io/raft log.go (nextCommittedEnts: at most 1 MiB a Ready). Simplified: followers learn of a commit
+without cost; a cohort is not divided.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from heapq import heappush
+from itertools import takewhile
 from typing import Final
 
 import numpy as np
@@ -40,6 +42,8 @@ from sim.units import MILLISECOND, SECOND, Bytes, Nanoseconds
 _SMALL_QUOTA: Final[Bytes] = 256 * 2**20
 PUT_OVERHEAD: Final[Bytes] = 256
 """What the quota check adds to a put's key and value (server/storage/quota.go kvOverhead)."""
+PORTION: Final[Bytes] = 2**20
+"""Most bytes of committed entries that one turn hands over, though always one entry (MaxCommittedSizePerReady)."""
 READ_RETRY: Final[Nanoseconds] = 500 * MILLISECOND
 """A linearizable read asks again after that while nobody leads (v3_server.go readIndexRetryTime)."""
 LEASE_OVERHEAD: Final[Bytes] = 64
@@ -103,6 +107,8 @@ class Leader:
         self._storms: list[Cohorts] = []
         self._expiring = False
         self._in_flight: deque[tuple[Nanoseconds, list[Waiting]]] = deque()  # (committed at, batch), in log order
+        self._heaviest: Bytes = 0  # largest batch so far
+        self._known = 0  # batches in flight of which the last turn knew that they are committed: too much for one turn
         self._busy_until: Nanoseconds = 0
         self._save_ended = Alarm(env, self._turn)
         self._committed = Alarm(env, self._turn)
@@ -316,10 +322,13 @@ class Leader:
                 return
             for storm in storms:
                 storm.settle(now)  # before what is handed over decides about them
-            commits = False
-            while in_flight and in_flight[0][0] <= now:
-                self._hand_over(now, in_flight.popleft()[1])
-                commits = True
+            commits = surfaced = False
+            if self._known or len(in_flight) * self._heaviest > PORTION:
+                surfaced, commits = self._hand_over_portion(now)
+            else:
+                while in_flight and in_flight[0][0] <= now:
+                    self._hand_over(now, in_flight.popleft()[1])
+                    commits = True
             batch = self._inbox
             cohorts = self._cohorts(now) if storms else None
             if batch or cohorts:
@@ -333,14 +342,16 @@ class Leader:
                     size += frames
                     count += cohort.count
                     batch.append(cohort)
+                if size > self._heaviest:
+                    self._heaviest = size
                 self.batches += 1
                 self.entries += count
                 sent = now + self._ready + self._entry * count
                 acks: list[Nanoseconds] = []
                 for append in self._appends:  # sent before our own save
-                    acks.append(append(sent, size))  # noqa: PERF401 (a comprehension is a call of its own)
+                    acks.append(append(sent, size, count))  # noqa: PERF401 (a comprehension is a call of its own)
                 for append in self._learners:
-                    append(sent, size)
+                    append(sent, size, count)
                 full = log.write(size + wal.HARD_STATE_FRAME if commits else size)
                 committed = saved = self._sync(sent, size)
                 self._save_times.append(saved)
@@ -357,8 +368,9 @@ class Leader:
                 self._busy_until = busy_until = saved
                 if committed - now > self._patience:
                     self._doubt(now, saved)
-            elif commits:
-                self.log.write(wal.HARD_STATE_FRAME)  # in the page buffer: reaches the disk with the next save
+            elif commits or surfaced:
+                if commits:
+                    self.log.write(wal.HARD_STATE_FRAME)  # in the page buffer: reaches the disk with the next save
                 self._busy_until = busy_until = now + self._ready
             for storm in storms:
                 storm.arm(busy_until)
@@ -419,6 +431,32 @@ class Leader:
 
     def _stop(self, now: Nanoseconds, batch: list[Waiting]) -> None:
         """The leading member's process stops before all of a batch, handed over now, is applied."""
+
+    def _hand_over_portion(self, now: Nanoseconds) -> tuple[bool, bool]:
+        """Hand over what is committed, up to the limit of one turn: whether anything is, and anything since the last turn.
+
+        The next turn goes on with the rest.
+        """
+        in_flight, index, taken = self._in_flight, self.log.index, 0
+        committed = sum(1 for _ in takewhile(lambda flying: flying[0] <= now, in_flight))
+        news = committed > self._known
+        for left in range(committed, 0, -1):
+            at, batch = in_flight[0]
+            for place, entry in enumerate(batch):
+                size = wal.entry(entry.data, index)
+                if isinstance(entry, Cohort):
+                    size *= entry.count
+                if taken and taken + size > PORTION:
+                    self._known = left
+                    if place:
+                        in_flight[0] = at, batch[place:]
+                        self._hand_over(now, batch[:place])
+                    return True, news
+                taken += size
+            in_flight.popleft()
+            self._hand_over(now, batch)
+        self._known = 0
+        return committed > 0, news
 
     def _hand_over(self, now: Nanoseconds, batch: list[Waiting]) -> None:
         self._backend.hand_over(now, batch)

@@ -30,6 +30,7 @@ class LoneLeader(Lead):
             return
         self._inbox = []
         size = self.log.append(batch, self.bytes_by_writer)
+        self._heaviest = max(self._heaviest, size)
         self.batches += 1
         self.entries += len(batch)
         begins = now + self._ready + self._entry * len(batch)
@@ -47,7 +48,9 @@ class LoneLeader(Lead):
 
     def _save_begins(self) -> None:
         now, in_flight = self._env._now, self._in_flight
-        while in_flight and in_flight[0][0] <= now:
-            self._hand_over(now, in_flight.popleft()[1])
+        self._hand_over_portion(now)
         if in_flight:
-            self._committed.arm(in_flight[0][0] - now)
+            due = in_flight[0][0]
+            if due <= now:  # more than one Ready hands over
+                due = max(now, self._busy_until) + self._ready
+            self._committed.arm(due - now)

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Hashable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, chain
 from typing import Any, Literal
 
 import numpy as np
@@ -39,6 +40,9 @@ Draw = Callable[[], Nanoseconds]
 Spells = Sequence[tuple[Nanoseconds, Nanoseconds]]
 PAGE: Bytes = 4096
 PUT_OVERHEAD: Bytes = 256  # quota.go kvOverhead
+PORTION: Bytes = 2**20  # raft MaxCommittedSizePerReady
+MESSAGE: Bytes = 2**20  # raft MaxSizePerMsg
+WINDOW = 512  # raft MaxInflightMsgs
 
 
 # ---- what passes through
@@ -224,13 +228,55 @@ class Follower:
         self._env, self.disk, self._way_there, self._way_back, self._pauses = env, disk, there, back, pauses
         self._inbox = Mailbox(env)
         self._there = Wire(env, bandwidth, self._inbox.put, cuts)
-        self._back = Wire(env, None, acknowledged, cuts)
+        self._back = Wire(env, None, self._acked, cuts)
+        self._acknowledged = acknowledged
+        self._under_way: list[int] = []  # messages of each part of a batch that is sent and not acknowledged
+        self._waiting: list[tuple[int, list[Bytes]]] = []  # batches, or their rests, for which there is no room
         env.process(self._save())
 
-    def send(self, batch: int, size: Bytes) -> None:
-        """The leader sends the entries of a batch."""
+    def send(self, batch: int, size: Bytes, entries: int) -> None:
+        """The leader sends the entries of a batch, each a message of its own while the window has room.
+
+        Simplified, as in the model under test: the entries of a batch are alike in size.
+        """
+        sizes = [size // entries] * (entries - 1)
+        sizes.append(size - sum(sizes))
+        room = 0 if self._waiting else WINDOW - sum(self._under_way)
+        if sizes[:room]:
+            self._send(batch if len(sizes) <= room else None, sum(sizes[:room]), len(sizes[:room]))
+        if sizes[room:]:
+            self._waiting.append((batch, sizes[room:]))
+
+    def _send(self, ends: int | None, size: Bytes, messages: int) -> None:
+        """ends: the batch that this is the last part of."""
+        self._under_way.append(messages)
         way = self._way_there()
-        self._there.send((batch, self.disk.draw(), self._way_back()), way, size)
+        self._there.send((ends, self.disk.draw(), self._way_back()), way, size)
+
+    def _acked(self, ends: int | None) -> None:
+        self._under_way.pop(0)
+        if ends is not None:
+            self._acknowledged(ends)
+        if self._waiting:
+            self._env.process(self._go_on())
+
+    def _go_on(self) -> Process:
+        """What waits goes as far as there is room, in messages that are full."""
+        yield self._env.timeout(0)  # all acknowledgements of this instant are there
+        spare = 0
+        while self._waiting:
+            batch, sizes = self._waiting[0]
+            messages = go = 0
+            for size in sizes:
+                if size > spare:
+                    if sum(self._under_way) + messages == WINDOW:
+                        break
+                    messages, spare = messages + 1, MESSAGE
+                spare, go = spare - size, go + 1
+            if not go:
+                break
+            self._send(None if sizes[go:] else batch, sum(sizes[:go]), messages)
+            self._waiting[:1] = [(batch, sizes[go:])] if sizes[go:] else []
 
     def _paused(self) -> Nanoseconds:
         """How long its process still stands still."""
@@ -535,13 +581,17 @@ class Etcd:
     def _ready_loop(self) -> Process:
         """Hand over what is committed, send, save; what arrives during the save is the next batch."""
         env, log, costs, surfaced_before = self.env, self.log, self._costs, 0
+        waiting: list[Request] = []  # committed, and too much for the turns so far
         while True:
-            while not self._inbox.messages and log.committed == surfaced_before:
+            while not self._inbox.messages and not waiting and log.committed == surfaced_before:
                 yield self._inbox.sleep()
             surfaced = log.committed
             if not self._applies_beside:
-                for batch in log.batches[surfaced_before:surfaced]:
-                    self._hand_over(batch)
+                waiting += chain(*log.batches[surfaced_before:surfaced])
+                so_far = accumulate(wal.entry(request.data, log.index) for request in waiting)
+                portion = max(1, sum(size <= PORTION for size in so_far))
+                self._hand_over(waiting[:portion])
+                waiting = waiting[portion:]
             if surfaced > surfaced_before and not self._applies_beside:
                 log.write(wal.HARD_STATE_FRAME)  # in the page buffer until the next sync
             hard_state_only = not self._inbox.messages
@@ -563,7 +613,7 @@ class Etcd:
             if self._applies_beside:
                 self._hand_over(batch)
             for follower in self.followers.values():  # before our own save
-                follower.send(len(log.batches), size)
+                follower.send(len(log.batches), size, len(batch))
             yield from self.wal.sync(size)
             if full:
                 for _ in ("new file", "directory"):

@@ -466,7 +466,7 @@ def test_a_case_that_nobody_thought_of(seed: int) -> None:
 
 
 def each_message_has_its_own_save(patched: pytest.MonkeyPatch) -> None:
-    def append(self: Follower, sent: Nanoseconds, size: Bytes) -> Nanoseconds:
+    def append(self: Follower, sent: Nanoseconds, size: Bytes, messages: int) -> Nanoseconds:
         there, fdatasync, back = self._draws()
         self._save_ends = max(sent + there + int(size * self._ns_per_byte), self._save_ends) + fdatasync
         return int(self._save_ends + back)
@@ -477,9 +477,9 @@ def each_message_has_its_own_save(patched: pytest.MonkeyPatch) -> None:
 def acknowledgements_overtake(patched: pytest.MonkeyPatch) -> None:
     append = Follower.append
 
-    def overtaking(self: Follower, sent: Nanoseconds, size: Bytes) -> Nanoseconds:
+    def overtaking(self: Follower, sent: Nanoseconds, size: Bytes, messages: int) -> Nanoseconds:
         self._last_ack = 0
-        return append(self, sent, size)
+        return append(self, sent, size, messages)
 
     patched.setattr(Follower, "append", overtaking)
 
