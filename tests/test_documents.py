@@ -12,6 +12,7 @@ from sim.metrics.catalogue import catalogue, describe
 from sim.report import declared
 from sim.scenario import load
 from sim.scenario.stacks import STACKS
+from sim.systems.registry import systems
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("data", "docs", "sim", "tests")
@@ -64,3 +65,12 @@ def test_counts_are_right(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     assert {int(number) for number in re.findall(r"\b(\d+) (?:library )?releases\b", text)} <= {len(STACKS)}
     assert {int(number) for number in re.findall(r"\b(\d+) mechanisms\b", text)} <= {len(MECHANISMS)}
+
+
+def test_readme_shows_the_verdicts_of_the_systems() -> None:
+    """README's table is that of docs/systems.md, which `python docs/refresh.py` makes from fresh runs."""
+    verdict = "(reproduced|refuted|not comparable)"
+    shown = re.findall(rf"^\| (\w+) \|.*\| {verdict} \|$", (ROOT / "README.md").read_text(encoding="utf-8"), re.M)
+    printed = re.findall(rf"^([SH]\w+) .* {verdict}$", (ROOT / "docs" / "systems.md").read_text(encoding="utf-8"), re.M)
+    assert shown == printed
+    assert {name for name, _ in shown} == {system.id for system in systems()}

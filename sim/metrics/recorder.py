@@ -220,13 +220,15 @@ class Recorder:
         """Backend commits of whoever led; the other members have theirs beside."""
         world, backend = self.world, self.world.backend
         ends, durations = backend.commits.take(now)
+        if not len(ends):
+            return
         pages = np.array(backend.commit_pages[: len(ends)], dtype=np.int64)
         del backend.commit_pages[: len(ends)]
         self.histograms["etcd.backend_commit_seconds"].record(durations)
         begins, led = ends - durations, world.leader.led
         leads = np.searchsorted([at for at, _ in led], ends, side="right") - 1
         for name, member in world.members.items():
-            own = np.isin(leads, [number for number, (_, leader) in enumerate(led) if leader == name])
+            own = np.array([leader == name for _, leader in led])[leads]
             histogram = self.histograms[f"members.{name}.backend_commit_seconds"]
             histogram.record(durations[own])
             page_write = world.scenario.etcd.costs.page_write
