@@ -94,8 +94,9 @@ def test_each_cause_of_the_apply_peak_is_a_variant() -> None:
     assert {member.disk for member in peak.variant("hdd").etcd.members.values()} == {"hdd"}
     stall = peak.variant("disk-stall").faults["stall"]
     assert (stall.victim, stall.for_) == ("a", 1800 * MILLISECOND)
-    alone = peak.variant("db-stall").faults["stall"]
-    assert [alone.hits("a", part) for part in ("wal", "backend")] == [False, True]
+    apart = peak.variant("db-stall")
+    assert (apart.etcd.members["a"].wal, apart.etcd.members["a"].backend) == ("log", "data")
+    assert apart.faults["stall"].target == "machines.m1.disks.data"
     assert stall.hits("a", "wal")
     assert stall.hits("a", "backend")
     assert not stall.hits("b", "wal")
