@@ -52,7 +52,7 @@ def test_what_is_committed_is_its_source(build: ModuleType, source: Path) -> Non
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 def test_it_holds_nothing_of_the_machine_that_made_it(build: ModuleType, source: Path) -> None:
     notebook = committed(build, source)
-    text = json.dumps(notebook)
+    text = re.sub(r'"image/png": "[^"]*"', "", json.dumps(notebook))  # a picture's letters spell anything
     for place in ("site-packages", tempfile.gettempdir(), str(Path.home()), str(ROOT), sys.prefix):
         assert place not in text
     assert notebook.metadata == build._METADATA
