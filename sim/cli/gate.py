@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from sim.cli.interrupt import Interrupted
+from sim.cli.kept import store_at
 from sim.cli.output import WholeNumber, executor_at, json_option, print_json, remark, scheduler_option, set_option
 from sim.errors import InputError
 
@@ -78,36 +76,17 @@ def _decide(
     scenario: Scenario, rule: DecideRule, objectives: Sequence[str], variants: Sequence[str], seed: int, out: Path | None,
     executor: Executor | None, workers: int | None,
 ) -> Decision:  # fmt: skip
-    from sim.cli.sweep import Watch
     from sim.sweeps.gate import decide
-    from sim.sweeps.store import Store, StoreFull
 
     def heard(count: int, known: Sequence[Judgement]) -> None:
         told = ", ".join(f"{one.goal.name} ({one.variant}) {one.outcome}" for one in known)
         remark(f"at {count} replications: {told}")
 
-    with _directory(out) as directory:
-        try:
-            with Store(directory, create=True) as store, Watch() as watch:
-                try:
-                    return decide(
-                        scenario, store, rule, names=objectives or None, variants=variants or None, seed=seed,
-                        executor=executor, workers=workers, progress=watch.show, heard=heard,
-                    )  # fmt: skip
-                except KeyboardInterrupt:
-                    kept = f"start again to go on, in {out}" if out is not None else "nothing was kept"
-                    raise Interrupted(f"interrupted {watch.where()}; {kept}") from None
-        except StoreFull as problem:
-            raise InputError(str(problem)) from None
-
-
-@contextmanager
-def _directory(out: Path | None) -> Iterator[Path]:
-    if out is not None:
-        yield out
-        return
-    with tempfile.TemporaryDirectory(prefix="etcdsim-") as folder:
-        yield Path(folder) / "gate"
+    with store_at(out) as (store, watch):
+        return decide(
+            scenario, store, rule, names=objectives or None, variants=variants or None, seed=seed, executor=executor,
+            workers=workers, progress=watch.show, heard=heard,
+        )  # fmt: skip
 
 
 def document(scenario: Scenario, rule: DecideRule, seed: int, found: Decision) -> dict[str, Any]:

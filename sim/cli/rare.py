@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from sim.cli.interrupt import Interrupted
+from sim.cli.kept import store_at
 from sim.cli.output import WholeNumber, executor_at, json_option, print_json, scheduler_option, set_option
 from sim.errors import InputError
 
@@ -76,32 +74,13 @@ def _simulated(
     scenario: Scenario, out: Path | None, bound: float, replications: int, variants: list[str] | None, seed: int, executor: Any,
     workers: int | None,
 ) -> list[Rare]:  # fmt: skip
-    from sim.cli.sweep import Watch
     from sim.sweeps.rare import rare as simulate
-    from sim.sweeps.store import Store, StoreFull
 
-    with _directory(out) as directory:
-        try:
-            with Store(directory, create=True) as store, Watch() as watch:
-                try:
-                    return simulate(
-                        scenario, store, bound, replications, variants=variants, seed=seed, executor=executor, workers=workers,
-                        progress=watch.show,
-                    )  # fmt: skip
-                except KeyboardInterrupt:
-                    kept = f"start again to go on, in {out}" if out is not None else "nothing was kept"
-                    raise Interrupted(f"interrupted {watch.where()}; {kept}") from None
-        except StoreFull as problem:
-            raise InputError(str(problem)) from None
-
-
-@contextmanager
-def _directory(out: Path | None) -> Iterator[Path]:
-    if out is not None:
-        yield out
-        return
-    with tempfile.TemporaryDirectory(prefix="etcdsim-") as folder:
-        yield Path(folder) / "rare"
+    with store_at(out) as (store, watch):
+        return simulate(
+            scenario, store, bound, replications, variants=variants, seed=seed, executor=executor, workers=workers,
+            progress=watch.show,
+        )  # fmt: skip
 
 
 def document(scenario: Scenario, bound: float, seed: int, found: Sequence[Rare]) -> dict[str, Any]:
