@@ -17,7 +17,7 @@ from sim.processes import background
 from sim.processes.elections import ElectionRules, Elections
 from sim.processes.events import Call, Ghost
 from sim.processes.lead import Lead
-from sim.processes.leader import LeaderRules
+from sim.processes.leader_rules import LeaderRules
 from sim.processes.lessor import Lessor
 from sim.processes.lone_leader import LoneLeader
 from sim.processes.memory import watch_memory

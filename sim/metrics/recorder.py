@@ -192,7 +192,7 @@ class Recorder:
         return {
             "etcd_disk_wal_write_bytes_total": world.leader.log.written * doubled,
             "etcd.quota_bytes": float(world.scenario.etcd.quota or 0),
-            "etcd.proposals_failed": world.leader.failed,
+            "etcd.proposals_failed": world.leader.deadlines.failed,
             "workqueue.adds": sum(controller.adds for controller in world.controllers),
             "workqueue.retries": sum(controller.retries for controller in world.controllers),
             "controller.reconciles": sum(controller.tally.reconciles for controller in world.controllers),

@@ -176,19 +176,19 @@ class Cohorts:
 
     def _admit(self, rows: Array, until: Nanoseconds) -> None:
         leader, times = self._leader, rows[0]
-        full_from = leader.full_from(self.shape, times, until)
+        full_from = leader.refusals.full_from(self.shape, times, until)
         count = rows.shape[1]
         full = count if full_from == NEVER else int(np.searchsorted(times, full_from))
-        opens = leader.opens_at()
+        opens = leader.refusals.opens_at()
         shut = min(full, int(np.searchsorted(times, opens)))
         if shut:
-            leader.refused[Outcome.TOO_MANY_REQUESTS] += shut
+            leader.refusals.counts[Outcome.TOO_MANY_REQUESTS] += shut
             self.failed(rows[:, :shut], Outcome.TOO_MANY_REQUESTS)
         if full > shut:
             self._waiting.append(rows[:, shut:full])
-            leader.expect(int(times[shut]))
+            leader.deadlines.expect(int(times[shut]))
         if count > full:
-            leader.refused[Outcome.NO_SPACE] += count - full
+            leader.refusals.counts[Outcome.NO_SPACE] += count - full
             self.failed(rows[:, full:], Outcome.NO_SPACE)
 
     # ---- the leader's side
@@ -235,9 +235,9 @@ class Cohorts:
         if first >= NEVER and not self._waiting:
             return
         at = max(now, busy_until, first if not self._waiting else now)
-        opens = self._leader.opens_at()
-        at = min(at, max(now, first) + self._leader.patience)  # a save may take longer than a caller waits
-        if self._leader.no_space:
+        opens = self._leader.refusals.opens_at()
+        at = min(at, max(now, first) + self._leader.deadlines.patience)  # a save may take longer than a caller waits
+        if self._leader.refusals.no_space:
             at = max(at, now + _TICK)
         elif opens > at:
             at = min(opens, max(at, now + _TICK))

@@ -34,8 +34,10 @@ from sim.etcd.raft.messages import Position
 from sim.etcd.request import Outcome
 from sim.hardware.disk import NEVER
 from sim.processes.cohorts import Cohort
+from sim.processes.deadlines import Waiting
 from sim.processes.events import Alarm, Call, Clock, Ghost
-from sim.processes.leader import Leader, LeaderRules, Waiting
+from sim.processes.leader import Leader
+from sim.processes.leader_rules import LeaderRules
 from sim.units import Nanoseconds
 
 Batch = list[Waiting]
@@ -211,7 +213,7 @@ class Lead(Leader):
             self.step_down(now)
 
     def _gone(self, waiting: Call | Cohort, now: Nanoseconds, at: Nanoseconds) -> None:
-        self.failed += waiting.count - waiting.expired if isinstance(waiting, Cohort) else 1
+        self.deadlines.failed += waiting.count - waiting.expired if isinstance(waiting, Cohort) else 1
         outcome, waiting.outcome = waiting.outcome, Outcome.UNAVAILABLE
         waiting.answer(now, at)
         if isinstance(waiting, Cohort):

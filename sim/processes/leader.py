@@ -7,71 +7,40 @@
 Three things can happen: a request arrives, a save ends, a commit surfaces. Everything else (followers, applier, lock, disk) is a
 station and is computed. The request timeout is one alarm for the oldest request without an answer.
 
-How the lead is lost and taken over is in `sim.processes.lead`.
+How the lead is lost and taken over is in `sim.processes.lead`, what is refused in `sim.processes.refusals`.
 
-Sources: etcd server/etcdserver/raft.go (start), server/etcdserver/v3_server.go (processInternalRaftRequestOnce),
-api/v3rpc/quota.go; go.etcd.io/raft log.go (nextCommittedEnts: at most 1 MiB a Ready). Simplified: followers learn of a commit
-without cost; a cohort is not divided.
+Sources: etcd server/etcdserver/raft.go (start); go.etcd.io/raft log.go (nextCommittedEnts: at most 1 MiB a Ready). Simplified:
+followers learn of a commit without cost; a cohort is not divided.
 """
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from heapq import heappush
 from itertools import takewhile
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
 from simpy.events import NORMAL
 
 from sim.etcd import wal
-from sim.etcd.backend import GROWS, Backend
+from sim.etcd.backend import Backend
 from sim.etcd.follower import Follower
-from sim.etcd.request import COHORT, PUT_ONCE, Op, Outcome, Shape
+from sim.etcd.request import COHORT, PUT_ONCE
 from sim.hardware.cpu import Cpu
 from sim.hardware.disk import NEVER, Disk
 from sim.journal import Journal, Samples
 from sim.processes.cohorts import Cohort, Cohorts
+from sim.processes.deadlines import Deadlines, Waiting
 from sim.processes.events import Alarm, Call, Clock, Ghost
-from sim.units import MILLISECOND, SECOND, Bytes, Nanoseconds
+from sim.processes.leader_rules import LeaderRules
+from sim.processes.refusals import Refusals
+from sim.units import MILLISECOND, Bytes, Nanoseconds
 
-_SMALL_QUOTA: Final[Bytes] = 256 * 2**20
-PUT_OVERHEAD: Final[Bytes] = 256
-"""What the quota check adds to a put's key and value (server/storage/quota.go kvOverhead)."""
 PORTION: Final[Bytes] = 2**20
 """Most bytes of committed entries that one turn hands over, though always one entry (MaxCommittedSizePerReady)."""
 READ_RETRY: Final[Nanoseconds] = 500 * MILLISECOND
 """A linearizable read asks again after that while nobody leads (v3_server.go readIndexRetryTime)."""
-LEASE_OVERHEAD: Final[Bytes] = 64
-"""What it adds for a lease (leaseOverhead)."""
-_ALARM: Final[Bytes] = wal.proposal(wal.alarm())
-
-
-Waiting = Call | Ghost | Cohort
-"""What waits in the inbox, and what a batch is made of."""
-
-
-@dataclass(frozen=True, slots=True)
-class LeaderRules:
-    """Limits and costs. quota: bytes, None without one; ready and entry: serial CPU of one turn and of one entry in it, request and
-    request_per_kib: of the goroutine that takes a request and answers it, ns; rtt: between members."""
-
-    quota: Bytes | None
-    request_timeout: Nanoseconds = 7 * SECOND
-    max_gap: int = 5000
-    ready: Nanoseconds = 0
-    entry: Nanoseconds = 0
-    request: Nanoseconds = 0
-    request_per_kib: Nanoseconds = 0
-    segment: Bytes = wal.SEGMENT
-    rtt: Nanoseconds = 0
-    max_request: Bytes = 1_572_864  # etcd: embed/config.go DefaultMaxRequestBytes
-    refuses_all_txns: bool = False  # over the quota also those that store nothing (3.5.0 to 3.5.6)
-    wake: Nanoseconds = 0  # CPU that a turn costs on other threads
 
 
 class Leader:
@@ -86,7 +55,7 @@ class Leader:
         applied: Callable[[Call | Ghost], None], incident: Callable[[Nanoseconds, str, str], None], cpu: Cpu | None = None,
     ):  # fmt: skip
         self._env, self._disk, self._followers, self._backend, self._rules = env, disk, followers, backend, rules
-        self._applied, self._incident = applied, incident
+        self._applied = applied
         self._sync = disk.sync
         self._appends = [follower.append for follower in followers if follower.member.votes]
         self._learners = [follower.append for follower in followers if not follower.member.votes]
@@ -104,42 +73,31 @@ class Leader:
         self._max_request, self._max_gap = rules.max_request, rules.max_gap
         self._applying = backend.applied.times
         self._inbox: list[Waiting] = []
-        self._storms: list[Cohorts] = []
-        self._expiring = False
         self._in_flight: deque[tuple[Nanoseconds, list[Waiting]]] = deque()  # (committed at, batch), in log order
         self._heaviest: Bytes = 0  # largest batch so far
         self._known = 0  # batches in flight of which the last turn knew that they are committed: too much for one turn
         self._busy_until: Nanoseconds = 0
         self._save_ended = Alarm(env, self._turn)
         self._committed = Alarm(env, self._turn)
-        self._overdue = Alarm(env, self._expire)
+        self.deadlines = Deadlines(env, rules.request_timeout, self._unanswered)
+        self._overdue, self._storms = self.deadlines.alarm, self.deadlines.storms
         self.log = wal.Segments(rules.segment)
         self.saves = Journal(1)  # duration of the fdatasyncs of a save
         self._save_times, self._save_durations = self.saves.times, self.saves.columns[0]
         self.commit_waits = Samples()  # from proposal to hand-over
         self.batches = self.entries = 0
         self.bytes_by_writer = [0] * writers
-        # Far from the quota nothing has to be looked up: no commit, computed yet or not, doubles a file of that size.
-        self._tight: float = math.inf
-        if rules.quota is not None:
-            self._tight = rules.quota // 2 if rules.quota > _SMALL_QUOTA else -1
-        self.no_space = False
-        self.failed = 0
-        self.refused = {Outcome.NO_SPACE: 0, Outcome.TOO_MANY_REQUESTS: 0, Outcome.TOO_LARGE: 0}
+        self.refusals = Refusals(env, backend, rules, self.propose, incident)
+        self._tight = self.refusals.tight
 
     def propose(self, call: Call) -> None:
         """A request arrives: refused at once, or in the next batch."""
         now: Nanoseconds = self._env._now
         if call.data > self._max_request or self._backend.size > self._tight or len(self._applying) > self._max_gap:
-            outcome = self._refusal(call, now)
-            if outcome is not None:
-                self.refused[outcome] += 1
-                call.outcome = outcome
-            if outcome is Outcome.NO_SPACE and self._backend.applied.ahead(now) <= self._max_gap:
-                call = self._alarm(call)
-            elif outcome is not None:
-                call.answer(now, now)
+            proposed = self.refusals.proposed(call, now)
+            if proposed is None:
                 return
+            call = proposed
         cpu = self._cpu
         if cpu is not None:
             work = self._taking + (call.data * self._per_kib >> 10)
@@ -170,44 +128,6 @@ class Leader:
             self._turn()
         elif self._save_ended.callbacks is None:
             self._save_ended.arm(self._busy_until - now)
-
-    @property
-    def patience(self) -> Nanoseconds:
-        """So long after it came a request must be known, that it may hear in time that it took too long."""
-        return self._timeout // 2
-
-    def expect(self, arrived: Nanoseconds) -> None:
-        """A storm's write that came at `arrived` waits for its answer."""
-        if self._overdue.callbacks is None and not self._expiring:
-            self._overdue.arm(max(0, arrived + self._timeout - self._env._now))
-
-    def opens_at(self) -> Nanoseconds:
-        """Until when the gap of `max_gap` refuses what arrives, as it is known by now."""
-        rows, behind = self._applying, len(self._applying) - self._max_gap - 1
-        return rows[behind] if behind >= 0 else 0
-
-    def full_from(self, shape: Shape, times: NDArray[np.int64], until: Nanoseconds) -> Nanoseconds:
-        """From when on puts that arrive at these times, up to `until`, are refused because of the quota; NEVER: they are not."""
-        quota, backend = self._rules.quota, self._backend
-        if quota is None or (not self.no_space and backend.size <= self._tight):
-            return NEVER
-        if self.no_space:
-            return 0
-        backend.advance(until)
-        least = quota - PUT_OVERHEAD - shape.key_bytes - shape.value_bytes
-        if backend.database.value_at(until, 0) < least:
-            return NEVER
-        since = backend.database.reached(0, least)
-        after = times[times >= since]
-        if not len(after):
-            return NEVER
-        first = int(after[0])
-        self._full(first, backend.database.value_at(first, 0))
-        return first
-
-    def _full(self, at: Nanoseconds, size: Bytes) -> None:
-        self.no_space = True
-        self._incident(at, "quota", f"NOSPACE alarm: the database of {size:,} bytes has reached the quota; writes are refused")
 
     def _cohorts(self, now: Nanoseconds) -> list[Cohort]:
         """What storms have for the batch that begins now."""
@@ -268,40 +188,6 @@ class Leader:
         way = self._rules.rtt // 2
         answers = sorted(follower.answers(sent + way) + way for follower in self._followers if follower.member.votes)
         return answers[self._quorum_ack] if answers else sent
-
-    def _refusal(self, call: Call, now: Nanoseconds) -> Outcome | None:
-        backend, rules = self._backend, self._rules
-        if call.data > rules.max_request:
-            return Outcome.TOO_LARGE
-        if rules.quota is not None and self._over_quota(call, now, rules.quota):
-            return Outcome.NO_SPACE
-        return Outcome.TOO_MANY_REQUESTS if backend.applied.ahead(now) > rules.max_gap else None
-
-    def _over_quota(self, call: Call, now: Nanoseconds, quota: Bytes) -> bool:
-        """Whether the file, as the last commit left it, and what the request may add reach the quota."""
-        if call.op is Op.LEASE_GRANT:
-            cost = LEASE_OVERHEAD
-        elif call.op in GROWS:
-            cost = PUT_OVERHEAD + call.shape.key_bytes + call.shape.value_bytes
-        elif call.op is Op.DELETE and self._rules.refuses_all_txns:
-            cost = 0
-        else:
-            return False
-        backend = self._backend
-        backend.advance(now)
-        size = backend.database.value_at(now, 0)
-        if size + cost < quota:
-            return False
-        if not self.no_space:
-            self._full(now, size)
-        return True
-
-    def _alarm(self, refused: Call) -> Call:
-        """The alarm's entry, which is proposed in place of a request over the quota; that one is answered when it is applied."""
-        alarm = Call(self._env, self.propose, refused.writer)
-        alarm.op, alarm.expected, alarm.data, alarm.arrives = Op.ALARM, 1, _ALARM, self._env._now
-        alarm.on_answer = lambda _alarm, now, at: refused.answer(now, at)
-        return alarm
 
     def _turn(self, _alarm: Alarm | None = None) -> None:
         """One Ready, if the loop is free now; else it comes at the end of the save.
@@ -480,7 +366,7 @@ class Leader:
                 if begins > done:
                     done = begins
             if done - arrives > timeout:
-                self._time_out(entry, now, max(now, arrives + timeout))
+                self.deadlines.time_out(entry, now, max(now, arrives + timeout))
                 continue
             on_answer = entry.on_answer
             if on_answer is None:
@@ -495,41 +381,8 @@ class Leader:
         self.commit_waits.extend(now - cohort.arrivals)
         if self._cpu is not None:
             self._charge(now, cohort.count * self._answering)
-        self.failed += cohort.applied(now, self._timeout)
-
-    def _time_out(self, entry: Waiting, now: Nanoseconds, at: Nanoseconds) -> None:
-        if isinstance(entry, Call):
-            self.failed += 1
-            entry.outcome = Outcome.TIMEOUT
-            entry.answer(now, at)
+        self.deadlines.failed += cohort.applied(now, self._timeout)
 
     def _unanswered(self) -> list[list[Waiting]]:
         """Lists of requests that wait for their answer, each by age."""
         return [*(batch for _, batch in self._in_flight), self._inbox]
-
-    def _expire(self, _alarm: Alarm) -> None:
-        """Tell the callers of requests that wait too long; their entries stay in the log."""
-        now: Nanoseconds = self._env._now
-        timeout = self._rules.request_timeout
-        oldest: Nanoseconds = NEVER
-        for batch in self._unanswered():
-            for place, entry in enumerate(batch):
-                if isinstance(entry, Ghost):
-                    continue
-                if isinstance(entry, Cohort):
-                    self.failed += entry.expire(now, timeout)
-                    if entry.arrives >= NEVER:
-                        continue
-                if entry.arrives + timeout > now:
-                    oldest = min(oldest, entry.arrives)
-                    break
-                assert not isinstance(entry, Cohort)  # some of it were still waiting, above
-                batch[place] = Ghost(entry)
-                self._time_out(entry, now, now)
-        self._expiring = True
-        for storm in self._storms:
-            self.failed += storm.expire(now, timeout)
-            oldest = min(oldest, storm.oldest)
-        self._expiring = False
-        if oldest < NEVER:
-            self._overdue.arm(oldest + timeout - now)

@@ -44,7 +44,7 @@ def operation(
     if call.outcome in (Outcome.UNCHANGED, Outcome.COMPACTED):
         done = f"to revision {call.expected:,}" if kind == "compact" else "the NOSPACE alarm is disarmed"
         if kind == "disarm":
-            leader.no_space = False
+            leader.refusals.no_space = False
     else:
         done = f"failed: {call.outcome.name.lower().replace('_', ' ')}"
     incident(env._now, kind, done)

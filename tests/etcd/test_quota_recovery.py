@@ -67,7 +67,7 @@ def full(version: str) -> World:
 def test_writes_end_where_a_real_etcd_of_16_mib_ended_them() -> None:
     """Lab: 4,096 puts of 3 kB, at 16,965,632 bytes. The size is that of the last commit: 100 ms of puts more or less."""
     world = member("3.5.1")
-    while not world.leader.refused[Outcome.NO_SPACE]:
+    while not world.leader.refusals.counts[Outcome.NO_SPACE]:
         world.env.advance(world.env._now + MILLISECOND)
     now = world.env._now
     world.backend.advance(now)
@@ -80,9 +80,9 @@ def test_writes_end_where_a_real_etcd_of_16_mib_ended_them() -> None:
 def test_each_refused_write_is_an_entry_of_the_alarm() -> None:
     """Lab: two records of the log for each refused put."""
     world = full("3.5.33")
-    entries, refused = world.leader.entries, world.leader.refused[Outcome.NO_SPACE]
+    entries, refused = world.leader.entries, world.leader.refusals.counts[Outcome.NO_SPACE]
     world.env.advance(world.env._now + SECOND)
-    new = world.leader.refused[Outcome.NO_SPACE] - refused
+    new = world.leader.refusals.counts[Outcome.NO_SPACE] - refused
     assert new > 100
     assert world.leader.entries - entries == pytest.approx(new, abs=2)
     assert world.backend.mvcc.keys_live == world.backend.mvcc.revision - 1

@@ -27,6 +27,7 @@ from sim.etcd.request import Op, Outcome, Shape
 from sim.hardware import route
 from sim.hardware.disk import Disk, SharedLog, Stalls
 from sim.journal import Journal
+from sim.processes.deadlines import Deadlines
 from sim.processes.events import NOTHING, Call, Ghost
 from sim.processes.leader import Leader
 from sim.scenario import Scenario, from_dict
@@ -546,13 +547,14 @@ def a_paused_member_reads_at_once(patched: pytest.MonkeyPatch) -> None:
 
 
 def a_timeout_withdraws_the_proposal(patched: pytest.MonkeyPatch) -> None:
-    expire = Leader._expire
+    expire = Deadlines._expire
 
-    def forget(self: Leader, alarm: Any) -> None:
+    def forget(self: Deadlines, alarm: Any) -> None:
         expire(self, alarm)
-        self._inbox[:] = [entry for entry in self._inbox if not isinstance(entry, Ghost)]
+        inbox = self._waiting()[-2]
+        inbox[:] = [entry for entry in inbox if not isinstance(entry, Ghost)]
 
-    patched.setattr(Leader, "_expire", forget)
+    patched.setattr(Deadlines, "_expire", forget)
 
 
 def lists_hold_up_nothing(patched: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,8 @@ from sim.etcd.wal_files import WalFiles
 from sim.hardware.disk import Disk, Stalls
 from sim.hardware.route import Route
 from sim.processes.events import Call, Clock
-from sim.processes.leader import Leader, LeaderRules
+from sim.processes.leader import Leader
+from sim.processes.leader_rules import LeaderRules
 from sim.units import MILLISECOND, Nanoseconds
 
 KIB = 1024

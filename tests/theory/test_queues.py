@@ -15,7 +15,8 @@ from sim.etcd.mvcc import Mvcc
 from sim.etcd.request import Op, Shape
 from sim.hardware.disk import Disk, Stalls
 from sim.processes.events import Call, Clock
-from sim.processes.leader import Leader, LeaderRules
+from sim.processes.leader import Leader
+from sim.processes.leader_rules import LeaderRules
 from sim.ratelimit.bucket import TokenBucket
 from sim.streams import WEIGHTS, Delays, Stream
 from sim.units import MILLISECOND, SECOND
