@@ -81,7 +81,7 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
         "etcd.requests_refused": sum(leader.refusals.counts.values()),
         "etcd.leases_expired": world.lessor.expired,
         "etcd.leases_renewed": world.lessor.renewed,
-        "etcd.reads": world.reads.served,
+        "etcd.reads": sum(reads.served for reads in world.entrances.served),
         "etcd.leader_changes": leader.changes,
         "etcd.leaderless_seconds": seconds(world.elections.leaderless),
         "etcd.writes_per_batch": leader.entries / leader.batches if leader.batches else None,

@@ -12,6 +12,7 @@ from sim.apiserver.server import ApiServer
 from sim.assembly.apiservers import ApiServers
 from sim.assembly.cluster import Cluster
 from sim.assembly.controllers import Controllers
+from sim.assembly.entrances import Entrances
 from sim.assembly.faults import Calendars
 from sim.assembly.fleets import Fleets
 from sim.assembly.ground import Ground, table
@@ -66,6 +67,7 @@ class World:
     list_durations: Samples
     shapes: dict[str, Shape]
     reads: Reads
+    entrances: Entrances
     lessor: Lessor
     informers: list[InformerPart]
     storms: dict[str, Storm | Cohorts]
@@ -106,7 +108,7 @@ def build(scenario: Scenario, seed: int, horizon: Nanoseconds | None = None) -> 
         servers.gateways, servers.hubs, controllers.running, servers.clients, controllers.managers, controllers.leaderships,
         workloads.writes, workloads.fleets,
         ground.incidents, workloads.client_latencies, ground.list_durations, ground.shapes,
-        cluster.reads, cluster.lessor,
+        cluster.reads, cluster.entrances, cluster.lessor,
         controllers.informers,
         workloads.storms, calendars, workloads.lookups, guards(ground, cluster.door, servers.gateways),
         controllers.rollouts(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sim.apiserver.objects import ABSENT, EventType, ObjectKey, Version
 from sim.apiserver.versions import Versions
+from sim.assembly.entrances import Entrances
 from sim.assembly.faults import Calendars
 from sim.assembly.ground import Ground
 from sim.assembly.guards import guarded
@@ -66,21 +67,21 @@ class Cluster:
         )  # fmt: skip
         self.members.beside(self.backend)
         beside = len(etcd.members) == 1 and not _since(release, 21, 5)
-        self.leader = (LoneLeader if beside else Lead)(
-            env, leading, followers, self.backend,
-            LeaderRules(
-                etcd.quota, etcd.request_timeout, etcd.max_gap, costs.ready, costs.entry, costs.request, costs.request_per_kib,
-                etcd.segment_size, self._quorum_rtt(first), etcd.max_request, (3, 5, 0) <= release <= (3, 5, 6), costs.wake,
-            ),
-            len(ground.writers), self._applied, ground.incident,
+        rules = LeaderRules(
+            etcd.quota, etcd.request_timeout, etcd.max_gap, costs.ready, costs.entry, costs.request, costs.request_per_kib,
+            etcd.segment_size, self._quorum_rtt(first), etcd.max_request, (3, 5, 0) <= release <= (3, 5, 6), costs.wake,
         )  # fmt: skip
+        self.leader = (LoneLeader if beside else Lead)(
+            env, leading, followers, self.backend, rules, len(ground.writers), self._applied, ground.incident
+        )
         self.elections = self._elections()
         self.door = guarded(ground, self.leader, self.backend, self.client_shapes)
-        self.reads = Reads(
-            env, self.leader, self.backend, ReadCosts(costs.request, costs.index_key, costs.read_key, costs.ready),
-            leading.cpu,
-        )  # fmt: skip
-        self.leader.moved = lambda member: self.reads.move(member.cpu)
+        read_costs = ReadCosts(costs.request, costs.index_key, costs.read_key, costs.ready)
+        self.reads = Reads(env, self.leader, self.backend, read_costs, leading.cpu)
+        self.entrances = Entrances(
+            ground, self.members, self.leader, self.backend, rules, self.door.propose, self.reads, read_costs
+        )
+        self.leader.moved = self.entrances.moved
         self.truth = Versions()
         self.hubs: list[WatchHub] = []
         self.lessor = Lessor(env, lambda: self.call("etcd"))

@@ -82,8 +82,10 @@ class Workloads:
                 for key in keys:
                     self._cluster.backend.preload(shape, ground.writer(name), key=key)
             pick = ground.stream(f"clients.{name}.keys").uniform
+            entrances = self._cluster.entrances.of(client.target)
             for number in range(client.clients):
-                call = self._cluster.call(name)
+                entrance = entrances[number % len(entrances)]
+                call = Call(env, entrance.propose, ground.writer(name))
                 match client.op:
                     case "put_new" | "put_over":
                         key = partial(_one_of, keys, pick) if keys else None
@@ -97,7 +99,7 @@ class Workloads:
                             )
                         )
                     case _:
-                        read = self._cluster.reads.call(ground.writer(name))
+                        read = entrance.reads.call(ground.writer(name))
                         read.linearizable = client.op != "get_serializable"
                         count, limit = (len(keys), client.list_limit) if client.op == "list" else (1, 1)
                         env.process(clients.reading_loop(env, read, count, limit, think, way, costs.request, latency))
@@ -117,7 +119,8 @@ class Workloads:
         if workload.as_ == "cohorts":
             storm = Cohorts(ground.env, self._cluster.leader, shape, writer, times, way, request, back_off, jitter)
         else:
-            storm = Storm(ground.env, self._cluster.door.propose, shape, writer, times, way, request, back_off, jitter)
+            doors = [entrance.propose for entrance in self._cluster.entrances.of(workload.target)]
+            storm = Storm(ground.env, clients.in_turn(doors), shape, writer, times, way, request, back_off, jitter)
         self.storms[name] = storm
         if workload.watchers:
             shape.apply_ns += workload.watchers * costs.watch_event
@@ -180,8 +183,9 @@ class Workloads:
         ground, env = self.ground, self.ground.env
         gap = ground.gap(workload.every, f"workloads.{name}.every")
         keys = partial(self._live, workload.object)
-        reads, durations = self._cluster.reads, ground.list_durations.add
-        env.process(clients.lists(env, reads, ground.writer(name), keys, workload.limit, workload.from_, gap, durations))
+        durations = ground.list_durations.add
+        doors = [entrance.reads for entrance in self._cluster.entrances.of(workload.target)]
+        env.process(clients.lists(env, doors, ground.writer(name), keys, workload.limit, workload.from_, gap, durations))
 
     def _live(self, kind: str) -> int:
         """Live keys of an object type: those of the writers that create it."""

@@ -159,13 +159,34 @@ class Follower:
         for place in range(bisect_left(self.arrived, now), len(self.arrived)):
             self.arrived[place] = max(self.arrived[place], until)
 
+    def save_at(self, at: Nanoseconds) -> tuple[Nanoseconds, Nanoseconds]:
+        """From when until when the save lasts that is in progress at `at`; (at, at) where none is."""
+        times, durations = self.member.saves.times, self.member.saves.columns[0]
+        place = bisect_right(times, at)
+        if place < len(times) and times[place] - durations[place] <= at:
+            return times[place] - durations[place], times[place]
+        return at, max(at, self.member.busy_until)
+
     def saving(self, at: Nanoseconds) -> Nanoseconds:
         """Until when the save lasts that is in progress at `at`; `at` where none is."""
-        return self._save_ends if self._save_starts <= at < self._save_ends else at
+        return self.save_at(at)[1]
 
     def answers(self, at: Nanoseconds) -> Nanoseconds:
         """When it answers a message without entries that reaches it at `at`: after its save in progress."""
-        return self._save_ends if self._save_starts <= at < self._save_ends else at
+        return self.save_at(at)[1]
+
+    def learns(self, sent: Nanoseconds, rides: bool) -> Nanoseconds:
+        """When its Ready loop hears of a commit that the leader tells at `sent`, with the entries of that moment or alone.
+
+        It comes behind what was sent before, and waits for the save in progress.
+        """
+        if rides:
+            return self._save_starts
+        self._last_arrival = arrived = max(self._there.arrives(sent, self._there.aside()), self._last_arrival)
+        arrived = self.member.down.after(arrived)
+        if arrived <= self._save_starts:
+            return self._save_starts
+        return max(arrived, self._save_ends)
 
     def leave(self, now: Nanoseconds) -> None:
         """The leader it follows is no longer its leader: a save that has not begun will not, one that has ends as planned."""

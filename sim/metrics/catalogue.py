@@ -82,6 +82,7 @@ _FIGURES: Final[dict[Group, tuple[Figure, ...]]] = {
         _seconds("etcd.apply_seconds", "From the hand-over of a committed entry to the end of its apply: queue, lock."),
         _seconds("etcd.apply_execution_seconds", "One entry in the applier: the lock included, the queue not."),
         _seconds("etcd.commit_seconds", "From the proposal to the hand-over to the applier."),
+        _seconds("etcd.apply_lag_seconds", "How much later than the leader a member that clients ask has applied an entry."),
         _gauge("etcd.apply_tail_share.entries", "share", "Of the waits of requests above the p99: behind other entries."),
         _gauge("etcd.apply_tail_share.commits", "share", "Of the same waits: behind backend commits."),
         _gauge("etcd.apply_tail_share.compaction", "share", "Of the same waits: behind batches of compaction."),
@@ -361,7 +362,7 @@ _FLEETS: Final = tuple(name for name in _BY_NAME if name.startswith(("fleet.", "
 _REPEATED: Final = {
     "members.": (
         "memory_bytes", "database_missing_share", "wal_bytes_written", "wal_bytes_on_disk", "wal_fsync_seconds",
-        "backend_commit_seconds", "db_bytes_total", "db_bytes_in_use",
+        "backend_commit_seconds", "db_bytes_total", "db_bytes_in_use", "apply_lag_seconds",
     ),
     "controllers.": (
         "reconciles", "errors", "requests", "timeouts", "failing_keys", "runs_per_event", "adds", "retries", "dropped",

@@ -74,6 +74,8 @@ class Recorder:
         for name in world.members:
             for figure in ("wal_fsync_seconds", "backend_commit_seconds"):
                 self.histograms[f"members.{name}.{figure}"] = Histogram(self.steady)
+        for name in world.entrances.gates:
+            self.histograms[f"members.{name}.apply_lag_seconds"] = Histogram(self.steady)
         for name in world.scenario.controllers:
             for figure in ("queue_seconds", "work_seconds"):
                 own = Histogram(self.steady) if len(world.scenario.controllers) > 1 else self.histograms[f"workqueue.{figure}"]
@@ -164,7 +166,11 @@ class Recorder:
         for storm in world.storms.values():
             histograms["etcd.request_seconds"].record(storm.tally.answers.take(now)[1])
             histograms["etcd.request_seconds"].record(storm.tally.failures.take())
-        histograms["etcd.read_seconds"].record(world.reads.durations.take())
+        for reads in world.entrances.served:
+            histograms["etcd.read_seconds"].record(reads.durations.take())
+        for name, gate in world.entrances.gates.items():
+            gate.replica.applied.take(now)
+            histograms[f"members.{name}.apply_lag_seconds"].record(gate.replica.behind.take())
         histograms["etcd.list_seconds"].record(world.list_durations.take())
         for gateway in world.gateways:
             histograms["apiserver.seat_wait_seconds"].record(gateway.latencies.seat_waits.take())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Hashable
+from collections.abc import Callable, Generator, Hashable, Sequence
+from itertools import cycle
 from typing import Any
 
 from sim.etcd import wal
@@ -68,6 +69,14 @@ def keeping_loop(
                 yield env.timeout(think())
 
 
+def in_turn(doors: Sequence[Callable[[Call], None]]) -> Callable[[Call], None]:
+    """One door after the other, a request each."""
+    if len(doors) == 1:
+        return doors[0]
+    turns = cycle(doors)
+    return lambda call: next(turns)(call)
+
+
 def reading_loop(
     env: Clock, read: Read, keys: int, limit: int, think: Callable[[], Nanoseconds], way: Nanoseconds, request: Nanoseconds,
     latency: Callable[[int], None],
@@ -83,15 +92,18 @@ def reading_loop(
 
 
 def lists(
-    env: Clock, reads: Reads, reader: int, keys: Callable[[], int], limit: int, begin: Nanoseconds,
+    env: Clock, doors: Sequence[Reads], reader: int, keys: Callable[[], int], limit: int, begin: Nanoseconds,
     gap: Callable[[], Nanoseconds], duration: Callable[[int], None],
 ) -> Process:  # fmt: skip
-    """A client that lists all objects of one kind at intervals, as the member has them, in pages of `limit` keys (0: in one)."""
-    read = reads.call(reader)
-    read.linearizable = False
+    """A client that lists all objects of one kind at intervals, as one member after the other has them, in pages of `limit` keys
+    (0: in one)."""
+    reads = [door.call(reader) for door in doors]
+    for read in reads:
+        read.linearizable = False
+    turns = cycle(reads)
     yield env.timeout(begin)
     while True:
-        started, left = env._now, keys()
+        started, left, read = env._now, keys(), next(turns)
         while True:
             read.walked, read.returned = left, min(limit or left, left)
             yield read.send(0, 0)

@@ -49,6 +49,7 @@ class Cohort:
         "revision", "rows", "shape", "source", "times", "writer",
     )  # fmt: skip
     on_answer = None
+    here = True
     content = None
 
     def __init__(self, source: Cohorts, rows: Array):

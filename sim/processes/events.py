@@ -106,6 +106,8 @@ class Call(Event):
         "env", "expected", "flow", "handed", "key", "lease", "on_answer", "once", "op", "outcome", "retries", "revision", "seat",
         "serve", "shape", "since", "stage", "transactions", "ttl", "work", "write", "writer",
     )  # fmt: skip
+    here = True
+    """Whether the leader itself answers it."""
 
     def __init__(self, env: Clock, stage: Callable[[Call], None], writer: int):
         super().__init__(env)
@@ -189,6 +191,7 @@ class Ghost:
         "arrives", "content", "data", "done", "expected", "handed", "key", "lease", "op", "outcome", "revision", "shape", "writer",
     )  # fmt: skip
     on_answer = None
+    here = True
 
     def __init__(self, call: Call):
         self.op, self.shape, self.key, self.expected, self.lease = call.op, call.shape, call.key, call.expected, call.lease

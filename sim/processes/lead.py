@@ -157,6 +157,15 @@ class Lead(Leader):
             return times[-1] if times and times[-1] - durations[-1] <= now < times[-1] else now
         return max(self._by_name[name].saving(now), self._by_name[name].member.busy_until)
 
+    def follower(self, name: str) -> Follower | None:
+        """A member as the leader of now reaches it; None for the leader itself."""
+        return self._by_name.get(name)
+
+    def save_at(self, name: str, now: Nanoseconds) -> tuple[Nanoseconds, Nanoseconds]:
+        """From when until when the save of a following member lasts that is in progress; (now, now) where none is."""
+        follower = self._by_name.get(name)
+        return (now, now) if follower is None else follower.save_at(now)
+
     def _tail(self, name: str, now: Nanoseconds) -> tuple[Position, list[Piece]]:
         end, handed = self.end(name, now), self.handed
         if end.term != self.term:

@@ -37,6 +37,8 @@ from sim.processes.leader_rules import LeaderRules
 from sim.processes.refusals import Refusals
 from sim.units import MILLISECOND, Bytes, Nanoseconds
 
+Told = Callable[[Nanoseconds, Nanoseconds, bool, list[list[Waiting]]], None]
+"""Hears of batches that are committed: now, when the message leaves that tells of it, whether entries ride in it, and they."""
 PORTION: Final[Bytes] = 2**20
 """Most bytes of committed entries that one turn hands over, though always one entry (MaxCommittedSizePerReady)."""
 READ_RETRY: Final[Nanoseconds] = 500 * MILLISECOND
@@ -73,6 +75,9 @@ class Leader:
         self._max_request, self._max_gap = rules.max_request, rules.max_gap
         self._applying = backend.applied.times
         self._inbox: list[Waiting] = []
+        self.listeners: list[Told] = []
+        """Who hears what is committed, with the leader's next message."""
+        self._surfaced: list[list[Waiting]] = []  # what they hear next
         self._in_flight: deque[tuple[Nanoseconds, list[Waiting]]] = deque()  # (committed at, batch), in log order
         self._heaviest: Bytes = 0  # largest batch so far
         self._known = 0  # batches in flight of which the last turn knew that they are committed: too much for one turn
@@ -115,6 +120,11 @@ class Leader:
         elif self._save_ended.callbacks is None:
             self._save_ended.arm(self._busy_until - now)
 
+    def accept(self, entry: Ghost) -> None:
+        """What another member proposes comes, for the next batch."""
+        self._inbox.append(entry)
+        self.rouse()
+
     # ---- storms
 
     def attach(self, storm: Cohorts) -> None:
@@ -122,7 +132,7 @@ class Leader:
         self._storms.append(storm)
 
     def rouse(self) -> None:
-        """A storm has something for the next batch."""
+        """There is something for the next batch."""
         now: Nanoseconds = self._env._now
         if now >= self._busy_until:
             self._turn()
@@ -252,12 +262,16 @@ class Leader:
                         committed = quorum
                 in_flight.append((committed, batch))
                 self._busy_until = busy_until = saved
+                if self._surfaced:
+                    self._tell(now, sent, True)
                 if committed - now > self._patience:
                     self._doubt(now, saved)
             elif commits or surfaced:
                 if commits:
                     self.log.write(wal.HARD_STATE_FRAME)  # in the page buffer: reaches the disk with the next save
                 self._busy_until = busy_until = now + self._ready
+                if self._surfaced:
+                    self._tell(now, busy_until, False)
             for storm in storms:
                 storm.arm(busy_until)
             alarm = self._committed
@@ -348,6 +362,8 @@ class Leader:
         self._backend.hand_over(now, batch)
         if self._backend.free_at > self._stops_at:
             self._stop(now, batch)
+        if self.listeners:
+            self._surfaced.append(batch)
         timeout, cpu = self._timeout, self._cpu
         if cpu is not None:
             cpu.urge(now, self._backend.take_work())
@@ -361,7 +377,7 @@ class Leader:
             if entry.op > PUT_ONCE:
                 self._applied(entry)  # type: ignore[arg-type]
             done = entry.done
-            if cpu is not None:
+            if cpu is not None and entry.here:
                 begins = cpu.run(now, self._answering) - self._answering
                 if begins > done:
                     done = begins
@@ -376,6 +392,12 @@ class Leader:
                 on_answer(entry, now, done)  # type: ignore[arg-type]
         if not batch:
             self._begin(now)
+
+    def _tell(self, now: Nanoseconds, sent: Nanoseconds, rides: bool) -> None:
+        """Followers learn what is committed from what is sent at `sent`. rides: whether entries go with it."""
+        surfaced, self._surfaced = self._surfaced, []
+        for told in self.listeners:
+            told(now, sent, rides, surfaced)
 
     def _hand_over_many(self, now: Nanoseconds, cohort: Cohort) -> None:
         self.commit_waits.extend(now - cohort.arrivals)

@@ -47,14 +47,23 @@ class Refusals:
         self.no_space = False
         self.counts = {Outcome.NO_SPACE: 0, Outcome.TOO_MANY_REQUESTS: 0, Outcome.TOO_LARGE: 0}
 
-    def proposed(self, call: Call, now: Nanoseconds) -> Call | None:
-        """What is proposed for a request that arrives now: itself, the alarm's entry, or nothing where it was refused."""
-        outcome = self._refusal(call, now)
+    def may_refuse(self, call: Call, behind: int) -> bool:
+        """Whether it has to be looked at. behind: entries that are committed and not applied."""
+        return call.data > self._rules.max_request or self._backend.size > self.tight or behind > self._rules.max_gap
+
+    def proposed(self, call: Call, now: Nanoseconds, behind: int | None = None) -> Call | None:
+        """What is proposed for a request that arrives now: itself, the alarm's entry, or nothing where it was refused.
+
+        behind: entries that the member it asks has not applied; None: the leader.
+        """
+        if behind is None:
+            behind = self._backend.applied.ahead(now)
+        outcome = self._refusal(call, now, behind)
         if outcome is None:
             return call
         self.counts[outcome] += 1
         call.outcome = outcome
-        if outcome is Outcome.NO_SPACE and self._backend.applied.ahead(now) <= self._rules.max_gap:
+        if outcome is Outcome.NO_SPACE and behind <= self._rules.max_gap:
             return self._alarm(call)
         call.answer(now, now)
         return None
@@ -88,13 +97,13 @@ class Refusals:
         self.no_space = True
         self._incident(at, "quota", f"NOSPACE alarm: the database of {size:,} bytes has reached the quota; writes are refused")
 
-    def _refusal(self, call: Call, now: Nanoseconds) -> Outcome | None:
-        backend, rules = self._backend, self._rules
+    def _refusal(self, call: Call, now: Nanoseconds, behind: int) -> Outcome | None:
+        rules = self._rules
         if call.data > rules.max_request:
             return Outcome.TOO_LARGE
         if rules.quota is not None and self._over_quota(call, now, rules.quota):
             return Outcome.NO_SPACE
-        return Outcome.TOO_MANY_REQUESTS if backend.applied.ahead(now) > rules.max_gap else None
+        return Outcome.TOO_MANY_REQUESTS if behind > rules.max_gap else None
 
     def _over_quota(self, call: Call, now: Nanoseconds, quota: Bytes) -> bool:
         """Whether the file, as the last commit left it, and what the request may add reach the quota."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from sim.scenario import links
+from sim.scenario.clients import EtcdClients
 from sim.scenario.faults import LEADER
 from sim.scenario.guards import Breaker, WriteLimiter
 from sim.scenario.labels import selects
@@ -41,6 +42,7 @@ def problems(scenario: Scenario) -> list[Problem]:
     found += _one_name(scenario)
     found += _guards(scenario)
     found += _cohorts(scenario)
+    found += _targets(scenario)
     asking = scenario.controllers or scenario.background.nodes or any(
         not isinstance(workload, Storm) or workload.updates for workload in scenario.workloads.values()
     )
@@ -174,6 +176,20 @@ def _cohorts(scenario: Scenario) -> Iterator[Problem]:
         if isinstance(workload, Storm) and workload.as_ == "cohorts" and (limited or alone):
             who = f"guards.{limited}" if limited else "a single member of this version"
             yield f"workloads.{name}.as", f'"cohorts" is not allowed: {who} takes single requests; write requests'
+
+
+def _targets(scenario: Scenario) -> Iterator[Problem]:
+    """Whom clients of etcd ask: somebody has to be there, and a limiter has to see them."""
+    limited = next((name for name, guard in scenario.guards.items() if isinstance(guard, WriteLimiter)), None)
+    asking: dict[str, EtcdClients | Lists | Storm] = {f"clients.{name}": one for name, one in scenario.clients.items()}
+    for name, workload in scenario.workloads.items():
+        if isinstance(workload, Lists | Storm):
+            asking[f"workloads.{name}"] = workload
+    for path, one in asking.items():
+        if one.target == "follower" and len(scenario.etcd.voters) == 1:
+            yield f"{path}.target", '"follower" is not allowed: there is one member with a vote; write leader'
+        elif one.target != "leader" and limited is not None:
+            yield f"{path}.target", f'"{one.target}" is not allowed: guards.{limited} stands before the leader; write leader'
 
 
 def _one_name(scenario: Scenario) -> Iterator[Problem]:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import model_validator
+
 from sim.scenario.distribution import Distribution, distribution
 from sim.scenario.quantities import Count, Duration, PositiveCount, PositiveDuration, Prefix, Size
+from sim.scenario.refusal import refused
 from sim.scenario.retry import Retry
 from sim.scenario.section import Section, field, required
 from sim.units import MICROSECOND, SECOND
+
+Target = Literal["leader", "follower", "all"]
+"""Which members clients of etcd ask."""
 
 
 class EtcdClients(Section):
@@ -21,6 +27,11 @@ class EtcdClients(Section):
         "What each request does: put a key that never existed; put one of `key_space` keys; get one, from a quorum or from the "
         "member alone; one page of a list of all of them; keep a lease alive.",
     )
+    target: Target = field(
+        "leader",
+        "Whom they ask, in turn: whoever leads; the members that do not lead at the start; all. Who does not lead "
+        "hands on writes and the question for the index.",
+    )
     key_space: PositiveCount = field(1000, "Keys that exist at the start, for every op but put_new.", "assumed")
     watchers: Count = field(0, "Watchers at etcd of everything that they write: each takes `costs.watch_event` of every apply.")
     lease_ttl: PositiveDuration = field(60 * SECOND, "keepalive: how long a lease lives that is not kept alive.", "assumed")
@@ -30,3 +41,9 @@ class EtcdClients(Section):
     rtt: Duration = field(200 * MICROSECOND, "Round trip to etcd.", "assumed: the same zone")
     prefix: Prefix = field("/", "What its keys begin with. Guards look at it.")
     retry: Retry = field(Retry(), "What each does when it is refused or not answered.")
+
+    @model_validator(mode="after")
+    def _kept_by_the_leader(self) -> EtcdClients:
+        if self.op == "keepalive" and self.target != "leader":
+            raise refused(f'"{self.target}" is not allowed with op keepalive; write leader', at="target")
+        return self

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, Discriminator, Tag, model_validator
 
 from sim.errors import nearest
+from sim.scenario.clients import Target
 from sim.scenario.distribution import Distribution, distribution
 from sim.scenario.interval import Every
 from sim.scenario.labels import Labels
@@ -47,6 +48,7 @@ class Lists(Section):
     object: Name = required("What it lists.")
     keys: Literal["all"] = field("all", "Which keys: all live keys of that object.")
     limit: Count = field(0, "Keys of a page; 0: all in one request. Each page walks the index over what is left.")
+    target: Target = field("leader", "Whom it asks, in turn: whoever leads, the members that do not lead at the start, or all.")
 
 
 class Objects(Section):
@@ -125,6 +127,7 @@ class Storm(Section):
     )
     gaps: Literal["exponential", "even"] = field("exponential", "Gaps between two of them.", "assumed: independent callers")
     rtt: Duration = field(200 * MICROSECOND, "Round trip to etcd.", "assumed: the same zone")
+    target: Target = field("leader", "Whom they ask, in turn: whoever leads, the members that do not lead at the start, or all.")
     watchers: Annotated[Count, no_more_than(100_000)] = field(
         0, "Watchers at etcd of what they write, a stream each: each takes `costs.watch_event` of every apply of that object."
     )
@@ -139,6 +142,8 @@ class Storm(Section):
                     raise refused("missing; write rate and for, or a rollout", at=name)
         elif self.rate is not None or self.for_ is not None:
             raise refused("is not allowed beside rate and for", at="rollout")
+        if self.as_ == "cohorts" and self.target != "leader":
+            raise refused(f'"{self.target}" is not allowed as cohorts; write leader, or as: requests', at="target")
         return self
 
     def course(self) -> list[tuple[int, int, float]]:

@@ -77,7 +77,7 @@ class SimulatedLoad:
         self._uniform = streams("validation.think").uniform
         self._requests = [Requests(load, seed, index, load.generators) for index in range(load.generators)]
         self._expected: dict[int, int] = {}
-        self._leader_first = self._distances(inputs)
+        self._entrances = world.entrances.of(load.target)
         self.gone_after: Nanoseconds | None = None
         self._named = named(load)
         env = world.env
@@ -122,24 +122,13 @@ class SimulatedLoad:
 
     # ---- who sends
 
-    def _distances(self, inputs: Inputs) -> list[Nanoseconds]:
-        """For each member that is connected to, what a request that it hands on to the leader takes longer there and back."""
-        follower = inputs.peer_rtt + inputs.peer_jitter
-        match self.load.target:
-            case "leader":
-                return [0]
-            case "follower":
-                return [follower]
-        return [0] + [follower] * (self.load.members - 1)
-
     def _closed(self, env: Clock, number: int) -> Process:
-        load, call, read = self.load, self._call(), self.world.reads.call(self._writer)
+        load, (call, read) = self.load, self._knock(number)
         requests = self._requests[number % load.generators]
-        farther = self._leader_first[number % len(self._leader_first)]
         if load.think_seconds:
             yield env.timeout(round(self._uniform() * load.think_seconds * SECOND))
         while env._now < self._until and self._budget > 0:
-            failed = yield from self._once(env, call, read, next(requests), farther)
+            failed = yield from self._once(env, call, read, next(requests))
             pause = load.error_backoff_seconds if failed else load.think_seconds
             if pause:
                 if not failed and load.think == "exponential":
@@ -147,16 +136,20 @@ class SimulatedLoad:
                 yield env.timeout(round(pause * SECOND))
 
     def _calendar(self, env: Clock, index: int, due: list[Nanoseconds]) -> Process:
-        requests, members = self._requests[index], self._leader_first
+        requests = self._requests[index]
         for number, at in enumerate(due):
             yield env.timeout(at - env._now)
-            call, read = self._call(), self.world.reads.call(self._writer)
-            env.process(self._once(env, call, read, next(requests), members[number % len(members)]))
+            env.process(self._once(env, *self._knock(number), next(requests)))
 
     def _call(self) -> Call:
         return Call(self.world.env, self.world.leader.propose, self._writer)
 
-    def _once(self, env: Clock, call: Call, read: Read, request: Request, farther: Nanoseconds) -> Generator[Any, Any, bool]:
+    def _knock(self, number: int) -> tuple[Call, Read]:
+        """A write and a read of the client with that number, at the member that it is connected to."""
+        entrance = self._entrances[number % len(self._entrances)]
+        return Call(self.world.env, entrance.propose, self._writer), entrance.reads.call(self._writer)
+
+    def _once(self, env: Clock, call: Call, read: Read, request: Request) -> Generator[Any, Any, bool]:
         """One request, from when it was due to when its answer is read; whether it failed."""
         self._budget -= 1
         self._flying += 1
@@ -166,11 +159,11 @@ class SimulatedLoad:
             keys = self.world.backend.mvcc.keys_live if request.kind == "list" else 1
             read.walked, read.returned = keys, min(self.load.list_limit or keys, keys)
             read.linearizable = request.kind != "get_serializable"
-            yield read.send(way // 2 + self._read_request + farther // 2, back + farther - farther // 2)
+            yield read.send(way // 2 + self._read_request, back)
             failed = ""
         else:
             self._write(call, request)
-            yield call.send(there + farther // 2, back + farther - farther // 2)
+            yield call.send(there, back)
             failed = _TOLD.get(call.outcome, "")
             if request.kind == "txn" and not failed:
                 self._expected[request.key] = call.revision
