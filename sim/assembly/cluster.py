@@ -9,11 +9,12 @@ from sim.assembly.faults import Calendars
 from sim.assembly.ground import Ground
 from sim.assembly.guards import guarded
 from sim.assembly.members import Members
-from sim.etcd.backend import Backend, BackendCosts, BackendRules
+from sim.etcd.backend import Backend
 from sim.etcd.bbolt import Pages
 from sim.etcd.memory import Memory
 from sim.etcd.mvcc import Mvcc
 from sim.etcd.request import Op, Outcome, Shape
+from sim.etcd.rules import BackendCosts, BackendRules
 from sim.processes import background
 from sim.processes.elections import ElectionRules, Elections
 from sim.processes.events import Call, Ghost

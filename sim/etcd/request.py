@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.etcd import bbolt, wal
+from sim.etcd import leaf, wal
 from sim.units import Bytes, Nanoseconds
 
 
@@ -98,14 +98,14 @@ class Shape:
         self.apply_ns = apply_ns
         self.create_data = wal.proposal(wal.create(key_bytes, value_bytes, self.lease))
         self.put_data = wal.proposal(wal.put(key_bytes, value_bytes, self.lease))
-        self.tombstone = bbolt.tombstone(key_bytes)
+        self.tombstone = leaf.tombstone(key_bytes)
         self.create_element = 0
         self.entries = 0
         self.frames: Bytes = 0
 
     def element(self, created: int, modified: int, version: int) -> Bytes:
         """Bytes of one stored version in a leaf of bucket `key`."""
-        return bbolt.element(bbolt.key_value(self.key_bytes, self.value_bytes, created, modified, version, self.lease))
+        return leaf.element(leaf.key_value(self.key_bytes, self.value_bytes, created, modified, version, self.lease))
 
     def update_data(self, expected: int) -> Bytes:
         """Bytes of the entry data of an update that expects this mod revision."""

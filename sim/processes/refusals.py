@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.etcd import wal
-from sim.etcd.backend import GROWS, Backend
+from sim.etcd.backend import Backend
 from sim.etcd.request import Op, Outcome, Shape
+from sim.etcd.store import GROWS
 from sim.hardware.disk import NEVER
 from sim.processes.events import Call, Clock
 from sim.processes.leader_rules import LeaderRules

@@ -14,8 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from record_bbolt import Case
 
-from sim.etcd import bbolt
-from sim.etcd.bbolt import FILL, FILL_DEFAULT, PAGE, PAGE_HEADER, SMALL, Pages
+from sim.etcd import leaf as in_leaf
+from sim.etcd.bbolt import Pages
+from sim.etcd.freelist import Spans
+from sim.etcd.leaf import FILL, FILL_DEFAULT, PAGE, PAGE_HEADER, SMALL
+from sim.etcd.tree import scattered
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden" / "bbolt"
 KEY = 27
@@ -27,19 +30,19 @@ def slots(*numbers: int) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 def leaves_of(pages: Pages) -> list[tuple[int, int, int]]:
     """First slot, elements and bytes of each leaf."""
-    return [leaf for branch in pages._branches for leaf in zip(branch.first, branch.count, branch.size, strict=True)]
+    return [leaf for branch in pages.keys.branches for leaf in zip(branch.first, branch.count, branch.size, strict=True)]
 
 
 def conserved(pages: Pages) -> None:
     """Every page of the file belongs to one thing; every live element to one leaf."""
-    used = [0, 1, pages._root, *pages._upper]
-    used += [branch.own for branch in pages._branches if branch.own >= 0]
-    for branch in pages._branches:
+    used = [0, 1, pages._root, *pages.keys.upper]
+    used += [branch.own for branch in pages.keys.branches if branch.own >= 0]
+    for branch in pages.keys.branches:
         for page, run, size in zip(branch.page, branch.run, branch.size, strict=True):
-            assert run == bbolt.pages_of(size)
+            assert run == in_leaf.pages_of(size)
             used += range(page, page + run)
-    given_up = [page + place for page, run in pages._pending for place in range(run)]
-    spans = pages._free
+    given_up = [page + place for page, run in pages._file.pending for place in range(run)]
+    spans = pages._file.free
     free = list(spans._single)
     for start, length in spans._length_at.items():
         assert spans._start_before[start + length] == start
@@ -53,10 +56,10 @@ def conserved(pages: Pages) -> None:
     leaves = leaves_of(pages)
     assert len(leaves) == pages.leaves
     assert all(left[0] < right[0] for left, right in pairwise(leaves))
-    assert pages._starts == [branch.first[0] for branch in pages._branches]
-    ends = [first for first, _, _ in leaves[1:]] + [len(pages._sizes)]
+    assert pages.keys._starts == [branch.first[0] for branch in pages.keys.branches]
+    ends = [first for first, _, _ in leaves[1:]] + [len(pages.keys.sizes)]
     for (first, count, size), end in zip(leaves, ends, strict=True):
-        live = [element for element in pages._sizes[first:end] if element]
+        live = [element for element in pages.keys.sizes[first:end] if element]
         assert (len(live), sum(live)) == (count, size)
 
 
@@ -72,13 +75,13 @@ TABLE = (
 
 @pytest.mark.parametrize(("value", "size", "per_leaf", "formula", "measured"), TABLE)
 def test_bytes_per_put(value: int, size: int, per_leaf: int, formula: float, measured: float) -> None:
-    assert bbolt.element(bbolt.key_value(KEY, value, 5_000, 5_000, 1)) == size
-    assert bbolt.elements_per_leaf(size) == per_leaf
-    assert bbolt.bytes_per_revision(size) == pytest.approx(formula, abs=0.5)
+    assert in_leaf.element(in_leaf.key_value(KEY, value, 5_000, 5_000, 1)) == size
+    assert in_leaf.elements_per_leaf(size) == per_leaf
+    assert in_leaf.bytes_per_revision(size) == pytest.approx(formula, abs=0.5)
     pages = Pages()
     sizes = []
     for revision in range(2, 20_002):
-        pages.append(bbolt.element(bbolt.key_value(KEY, value, revision, revision, 1)))
+        pages.append(in_leaf.element(in_leaf.key_value(KEY, value, revision, revision, 1)))
         if revision % 1_000 == 1:
             pages.commit()
             sizes.append((pages.bytes_in_use, pages.bytes_total))
@@ -90,9 +93,9 @@ def test_bytes_per_put(value: int, size: int, per_leaf: int, formula: float, mea
 
 def test_tombstone_holds_the_key_only() -> None:
     """One more byte of bucket key than a put without value, no revisions, no version."""
-    assert bbolt.tombstone(KEY) == 16 + 18 + 2 + KEY
-    assert bbolt.key_value(KEY, 0, 5, 5, 1) == 2 + KEY + 2 + 2 + 2
-    assert bbolt.key_value(KEY, 5, 5, 5, 1, lease=1 << 62) == bbolt.key_value(KEY, 5, 5, 5, 1) + 10
+    assert in_leaf.tombstone(KEY) == 16 + 18 + 2 + KEY
+    assert in_leaf.key_value(KEY, 0, 5, 5, 1) == 2 + KEY + 2 + 2 + 2
+    assert in_leaf.key_value(KEY, 5, 5, 5, 1, lease=1 << 62) == in_leaf.key_value(KEY, 5, 5, 5, 1) + 10
 
 
 # --- the cut of a leaf -------------------------------------------------------------------------------------------------------
@@ -118,7 +121,7 @@ def split_as_written(sizes: list[int], fill: int) -> list[list[int]]:
 @given(st.lists(st.integers(36, 6_000) | st.integers(36, 200), min_size=1, max_size=200), st.sampled_from([FILL, FILL_DEFAULT]))
 def test_split_is_bbolts(sizes: list[int], fill: int) -> None:
     expected = split_as_written(sizes, fill)
-    found = bbolt.split(sizes, fill)
+    found = in_leaf.split(sizes, fill)
     assert [sizes[begin : begin + count] for begin, count, _ in found] == expected
     assert [size for _, _, size in found] == [sum(leaf) for leaf in expected]
 
@@ -149,7 +152,7 @@ class Literal:
                 self.touched.add(self.first[place])
 
     def commit(self) -> None:
-        for first in sorted(self.touched, key=bbolt._scattered):
+        for first in sorted(self.touched, key=scattered):
             if first not in self.first:
                 continue
             place = self.first.index(first)
@@ -208,7 +211,7 @@ def test_pages_equal_the_literal_model(steps: list[tuple[Any, ...]], seed: int) 
                 conserved(pages)
                 assert pages.pages_high_water >= high_water
                 high_water = pages.pages_high_water
-                if len(pages._branches) == 1:
+                if len(pages.keys.branches) == 1:
                     expected = [(len(leaf), sum(size for _, size in leaf)) for leaf in literal.leaves]
                     assert [(count, size) for _, count, size in leaves_of(pages)] == expected
                 else:  # a leaf that is the first of its branch is merged with another neighbour
@@ -225,12 +228,12 @@ def test_conservation_through_many_branches(seed: int, sizes: tuple[int, int], s
     pages = Pages(small_follows_fill=follows)
     live = slots()
     for _ in range(3):
-        begin = len(pages._sizes)
+        begin = len(pages.keys.sizes)
         for number, size in enumerate(random.integers(*sizes, size=3_000).tolist()):
             pages.append(size)
             if number % 100 == 99:
                 pages.commit()
-        live = np.concatenate([live, np.arange(begin, len(pages._sizes))])
+        live = np.concatenate([live, np.arange(begin, len(pages.keys.sizes))])
         gone = random.random(len(live)) < share
         for batch in np.array_split(live[gone], 6):
             pages.free(batch)
@@ -301,7 +304,7 @@ def test_neighbouring_pages_are_needed_for_large_elements() -> None:
 
 def test_large_runs_are_found_across_single_pages() -> None:
     """Neighbours that came free one by one make one run."""
-    spans = bbolt._Spans()
+    spans = Spans()
     spans.release([(page, 1) for page in (12, 10, 14, 11, 13)])
     assert spans.take(5) == 10
     assert spans.take(1) == -1
@@ -313,7 +316,7 @@ def test_large_runs_are_found_across_single_pages() -> None:
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 9)), max_size=120))
 def test_spans_are_a_set_of_pages(steps: list[tuple[bool, int]]) -> None:
-    spans = bbolt._Spans()
+    spans = Spans()
     taken: list[tuple[int, int]] = [(0, 50), (50, 1), (51, 1), (52, 70)]
     free: set[int] = set()
     for give, length in steps:
@@ -390,8 +393,8 @@ class Replay:
         slot, created, version = self.keys.get(key, (-1, self.revision, 0))
         if slot >= 0:
             self.dead.append(slot)
-        kv = bbolt.key_value(KEY, value, created, self.revision, version + 1)
-        self.keys[key] = (self.pages.append(bbolt.element(kv)), created, version + 1)
+        kv = in_leaf.key_value(KEY, value, created, self.revision, version + 1)
+        self.keys[key] = (self.pages.append(in_leaf.element(kv)), created, version + 1)
         self.waiting += 1
         if self.waiting >= self.per_commit:
             self.waiting -= self.per_commit
@@ -423,7 +426,7 @@ class Replay:
         """Number of leaves by elements and pages, as the recorder counts them in the file."""
         return Counter(
             f"{count}/{run}"
-            for branch in self.pages._branches
+            for branch in self.pages.keys.branches
             for count, run in zip(branch.count, branch.run, strict=True)
         )
 
@@ -464,7 +467,7 @@ def test_real_etcd(name: str) -> None:
         assert replay.pages.pages_in_use == pytest.approx(again["in_use"], rel=0.005)
     replay.commit()
     conserved(replay.pages)
-    branches = [len(replay.pages._branches)]
+    branches = [len(replay.pages.keys.branches)]
     if replay.exact and not replay.case.compact:
         assert replay.leaves() == result["file"]["leaves"]
         assert branches == result["file"]["branches"][-1:]

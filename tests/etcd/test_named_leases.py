@@ -11,11 +11,12 @@ import sys
 
 import pytest
 
-from sim.etcd import bbolt, wal
-from sim.etcd.backend import Backend, BackendCosts, BackendRules
+from sim.etcd import leaf, wal
+from sim.etcd.backend import Backend
 from sim.etcd.bbolt import Pages
 from sim.etcd.mvcc import Mvcc
 from sim.etcd.request import Op, Outcome, Shape
+from sim.etcd.rules import BackendCosts, BackendRules
 from sim.hardware.disk import Disk, Stalls
 from sim.units import MICROSECOND, MILLISECOND
 
@@ -150,7 +151,7 @@ class Store:
 
     def is_sound(self) -> bool:
         mvcc = self.mvcc
-        attached = {key: lease for lease, held in self.backend._leases.items() for key in held.named}
+        attached = {key: lease for lease, held in self.backend._leases.held.items() for key in held.named}
         return (
             mvcc.retained == mvcc.keys_live + mvcc.dead
             and sum(self.backend.live_by_writer) == mvcc.keys_live
@@ -217,7 +218,7 @@ def test_a_revoke_leaves_a_tombstone_a_key_under_one_revision():
     assert store.mvcc.keys_live == 0
     assert store.mvcc.dead == store.mvcc.retained
     assert store.mvcc.slots_up_to(before) == slots
-    assert [store.pages.element_of(slots + sub) for sub in range(5)] == [bbolt.tombstone(KEY_BYTES)] * 5
+    assert [store.pages.element_of(slots + sub) for sub in range(5)] == [leaf.tombstone(KEY_BYTES)] * 5
     work = store.mvcc.compact(before + 1, 1000)
     assert len(work.removed) == slots  # the tombstones stay until the next one: they are AT the compaction's revision
 
@@ -291,7 +292,7 @@ def test_an_unleased_key_of_a_type_with_a_life_is_shorter():
     store = Store()
     store.plain = Shape("event", KEY_BYTES, VALUE_BYTES, leased=True)
     store.do(Op.PUT, "a")
-    assert store.pages.element_of(0) == bbolt.element(bbolt.key_value(KEY_BYTES, VALUE_BYTES, 2, 2, 1))
+    assert store.pages.element_of(0) == leaf.element(leaf.key_value(KEY_BYTES, VALUE_BYTES, 2, 2, 1))
 
 
 # ---- recording

@@ -10,10 +10,12 @@ import pytest
 import sim
 from sim.assembly import World, build
 from sim.etcd import wal
-from sim.etcd.backend import Backend, BackendCosts, BackendRules
-from sim.etcd.bbolt import Pages, bytes_per_revision
+from sim.etcd.backend import Backend
+from sim.etcd.bbolt import Pages
+from sim.etcd.leaf import bytes_per_revision
 from sim.etcd.mvcc import Mvcc
 from sim.etcd.request import Op, Outcome, Shape
+from sim.etcd.rules import BackendCosts, BackendRules
 from sim.hardware.disk import Disk, Stalls
 from sim.processes.events import NOTHING, Call
 from sim.result import Run

@@ -27,7 +27,8 @@ from simpy import Environment, Event, Resource
 from simpy.events import URGENT
 
 from sim import distributions
-from sim.etcd import bbolt, wal
+from sim.etcd import leaf, wal
+from sim.etcd.bbolt import Pages
 from sim.scenario import Scenario
 from sim.scenario import distribution as laws
 from sim.scenario.faults import Fault
@@ -358,7 +359,7 @@ class Version:
 class Store:
     """Every version of every key, in order, and the newest one of each: MVCC as its definition says."""
 
-    def __init__(self, pages: bbolt.Pages, keeps_tombstone_at_compaction: bool):
+    def __init__(self, pages: Pages, keeps_tombstone_at_compaction: bool):
         self.pages, self._keeps_tombstone = pages, keeps_tombstone_at_compaction
         self.revision, self.compacted = 1, -1
         self.versions: list[Version] = []
@@ -373,13 +374,13 @@ class Store:
         old = self.state(key)
         self.revision += 1
         created, number = (self.revision, 1) if old is None else (old.created, old.number + 1)
-        stored = bbolt.key_value(key_bytes, value_bytes, created, self.revision, number)
-        self._store(key, bbolt.element(stored), False, created, number)
+        stored = leaf.key_value(key_bytes, value_bytes, created, self.revision, number)
+        self._store(key, leaf.element(stored), False, created, number)
         self.keys_live += old is None
 
     def delete(self, key: Hashable, key_bytes: Bytes) -> None:
         self.revision += 1
-        self._store(key, bbolt.tombstone(key_bytes), True, 0, 0)
+        self._store(key, leaf.tombstone(key_bytes), True, 0, 0)
         self.keys_live -= 1
 
     def _store(self, key: Hashable, element: Bytes, tombstone: bool, created: int, number: int) -> None:
@@ -450,7 +451,7 @@ class Etcd:
         self.log = Log(self._etcd.segment_size, len(following))
         self.followers = {name: self._follower(leading, name, number) for number, name in enumerate(following)}
 
-        self.store = Store(bbolt.Pages(small_follows_fill=release >= (3, 6, 0)), keeps_tombstone)
+        self.store = Store(Pages(small_follows_fill=release >= (3, 6, 0)), keeps_tombstone)
         self._apply_cost = self._delays(self._costs.apply, f"etcd.{leading}.apply")
         self._to_apply = Mailbox(env)
         self._lock = Resource(env)

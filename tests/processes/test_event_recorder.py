@@ -12,10 +12,11 @@ from sim.apiserver.objects import Content, ObjectKey, Version
 from sim.apiserver.storage import Step, attempt
 from sim.clientgo.correlator import Event
 from sim.clientgo.recorder import EventBroadcaster
-from sim.etcd.backend import Backend, BackendCosts, BackendRules
+from sim.etcd.backend import Backend
 from sim.etcd.bbolt import Pages
 from sim.etcd.mvcc import Mvcc
 from sim.etcd.request import Op, Outcome, Shape
+from sim.etcd.rules import BackendCosts, BackendRules
 from sim.hardware.disk import Disk, Stalls
 from sim.processes.event_recorder import COUNT, EventRecorder
 from sim.processes.events import Call, Clock

@@ -7,12 +7,13 @@ import math
 import pytest
 
 from sim.etcd import wal
-from sim.etcd.backend import Backend, BackendCosts, BackendRules
+from sim.etcd.backend import Backend
 from sim.etcd.bbolt import Pages
 from sim.etcd.follower import Follower, TroubledFollower
 from sim.etcd.member import Member
 from sim.etcd.mvcc import Mvcc
 from sim.etcd.request import Op, Shape
+from sim.etcd.rules import BackendCosts, BackendRules
 from sim.etcd.wal_files import WalFiles
 from sim.hardware.disk import Disk, Stalls
 from sim.hardware.route import Route

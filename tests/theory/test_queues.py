@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from sim import distributions
-from sim.etcd.backend import Backend, BackendCosts, BackendRules
+from sim.etcd.backend import Backend
 from sim.etcd.bbolt import Pages
 from sim.etcd.mvcc import Mvcc
 from sim.etcd.request import Op, Shape
+from sim.etcd.rules import BackendCosts, BackendRules
 from sim.hardware.disk import Disk, Stalls
 from sim.processes.events import Call, Clock
 from sim.processes.leader import Leader
