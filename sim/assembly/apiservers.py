@@ -17,7 +17,7 @@ from sim.assembly.cluster import Cluster
 from sim.assembly.faults import Calendars
 from sim.assembly.ground import Ground
 from sim.clientgo.timeouts import AdaptiveTimeout, FixedTimeout, Timeout
-from sim.etcd.request import Shape
+from sim.etcd.request import SERVER_LEASES, Shape
 from sim.processes import background
 from sim.processes.gateway import Gateway, Latencies
 from sim.processes.rest_client import RestClient
@@ -74,13 +74,13 @@ class ApiServers:
         )  # fmt: skip
         lag = ground.delays(server.watch_lag, f"apiserver.{name}.watch", 256)
         hub = WatchHub(
-            ground.env, api_server, lag.draw, cluster.door.read, ground.stream(f"apiserver.{name}.bookmarks", 64).uniform,
+            ground.env, api_server, lag.draw, cluster.reads.fetch, ground.stream(f"apiserver.{name}.bookmarks", 64).uniform,
             server.watch_cache.window, lambda: cluster.backend.mvcc.revision,
         )  # fmt: skip
         self.hubs.append(hub)
         cluster.hubs.append(hub)
         gateway = Gateway(
-            ground.env, api_server, cluster.door, cluster.truth, Latencies(to_client), self._lease_manager,
+            ground.env, api_server, cluster.door, cluster.reads.fetch, cluster.truth, Latencies(to_client), self._lease_manager,
             _flow_control(server), hub.matching,
         )  # fmt: skip
         hub.attach(gateway.respond)
@@ -89,7 +89,7 @@ class ApiServers:
     def _lease_manager(self, ttl: Nanoseconds) -> LeaseManager:
         """An API server's manager of leases for objects of one TTL."""
         self._lease_managers += 1
-        return LeaseManager(ttl, first_id=self._lease_managers, step=_MOST_LEASE_MANAGERS)
+        return LeaseManager(ttl, first_id=SERVER_LEASES + self._lease_managers, step=_MOST_LEASE_MANAGERS)
 
     def _webhook(self, name: str, webhook: declared_webhooks.Webhook) -> Webhook:
         ground = self.ground

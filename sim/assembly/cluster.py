@@ -43,7 +43,7 @@ class Cluster:
         release = etcd.release
         self.client_shapes = {
             name: Shape(
-                name, client.key_bytes, client.value_bytes,
+                name, client.key_bytes, client.value_bytes, client.op in ("grant", "revoke"),
                 apply_ns=client.value_bytes * costs.apply_per_kib // 1024 + client.watchers * costs.watch_event,
             )
             for name, client in scenario.clients.items()
@@ -57,7 +57,7 @@ class Cluster:
         self.backend = Backend(
             mvcc, pages, leading.file, leading.apply,
             BackendCosts(
-                costs.scan, costs.delete, costs.index_walk, costs.read_key + costs.index_key, costs.page_write, costs.defrag,
+                costs.scan, costs.delete, costs.index_walk, costs.index_turn, costs.page_write, costs.defrag,
                 costs.defrag_mb,
             ),
             BackendRules(
@@ -173,7 +173,7 @@ class Cluster:
     def _applied(self, entry: Call | Ghost) -> None:
         """An entry other than a write-once key has its outcome: tell the watches and the lessor."""
         if entry.op is Op.LEASE_GRANT:
-            if entry.outcome is not Outcome.NO_SPACE:
+            if entry.outcome is Outcome.UNCHANGED:
                 self.lessor.granted(entry.lease, entry.expected, entry.done)
             return
         if entry.op is Op.LEASE_REVOKE:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from functools import partial
+from itertools import count
 
 from sim.apiserver.objects import Content, ObjectKey, Version
 from sim.assembly.apiservers import ApiServers
@@ -27,8 +28,8 @@ from sim.scenario import workloads as declared
 from sim.scenario.maps import MapAccess
 from sim.streams import Stream
 
-_CLIENT_LEASES = 1 << 40
-"""Ids of raw clients' leases, apart from those of API servers, and from each other's."""
+_CLIENT_LEASES = 1 << 61
+"""Ids of raw clients' leases, which a member gives them in the order of their grants: apart from those of API servers."""
 
 
 class Workloads:
@@ -44,6 +45,7 @@ class Workloads:
         self.storms: dict[str, Storm | Cohorts] = {}
         self.lookups: dict[str, LookupTally] = {}
         self.client_latencies = Samples()
+        self._lease_ids = count(_CLIENT_LEASES)
         self._raw_clients()
 
     def begin(self) -> None:
@@ -77,7 +79,7 @@ class Workloads:
             back_off = BackOff(pauses, client.retry.jitter)
             way = client.rtt // 2
             keys: list[Hashable] = []
-            if client.op not in ("put_new", "keepalive"):
+            if client.op not in ("put_new", "keepalive", "grant", "revoke"):
                 keys = [f"{name}-{number}" for number in range(client.key_space)]
                 for key in keys:
                     self._cluster.backend.preload(shape, ground.writer(name), key=key)
@@ -91,18 +93,26 @@ class Workloads:
                         key = partial(_one_of, keys, pick) if keys else None
                         env.process(clients.closed_loop(env, call, shape, key, think, way, request, latency, back_off, jitter))
                     case "keepalive":
-                        lease = _CLIENT_LEASES + ground.writer(name) * _CLIENT_LEASES + number
                         lessor, leader = self._cluster.lessor, self._cluster.leader
                         env.process(
                             clients.keeping_loop(
-                                env, call, lessor, leader, lease, client.lease_ttl, think, way, costs.request, latency
+                                env, call, lessor, leader, self._lease_ids, client.lease_ttl, think, way, costs.request, latency
+                            )
+                        )
+                    case "grant" | "revoke":
+                        env.process(
+                            clients.leasing_loop(
+                                env, call, shape, self._lease_ids, client.lease_ttl, client.lease_keys, client.op == "revoke",
+                                think, way, request if client.lease_keys else costs.request, latency,
                             )
                         )
                     case _:
                         read = entrance.reads.call(ground.writer(name))
                         read.linearizable = client.op != "get_serializable"
-                        count, limit = (len(keys), client.list_limit) if client.op == "list" else (1, 1)
-                        env.process(clients.reading_loop(env, read, count, limit, think, way, costs.request, latency))
+                        if client.op == "list" and client.target != "follower":
+                            self._cluster.backend.lists_come()
+                        wanted, limit = (len(keys), client.list_limit) if client.op == "list" else (1, 1)
+                        env.process(clients.reading_loop(env, read, wanted, limit, think, way, costs.request, latency))
 
     def _storm(self, name: str, workload: declared.Storm) -> None:
         ground = self.ground
@@ -185,6 +195,8 @@ class Workloads:
         keys = partial(self._live, workload.object)
         durations = ground.list_durations.add
         doors = [entrance.reads for entrance in self._cluster.entrances.of(workload.target)]
+        if workload.target != "follower":
+            self._cluster.backend.lists_come()
         env.process(clients.lists(env, doors, ground.writer(name), keys, workload.limit, workload.from_, gap, durations))
 
     def _live(self, kind: str) -> int:
@@ -201,10 +213,10 @@ class Workloads:
         live = self._cluster.backend.live_by_writer
         return scenario.etcd.preload.get(kind, 0) + sum(live[self.ground.writer(name)] for name in writers)
 
-    def _named(self, name: str, kind: str, count: int, labels: str, content: Content) -> list[ObjectKey]:
+    def _named(self, name: str, kind: str, number_of: int, labels: str, content: Content) -> list[ObjectKey]:
         """Objects that are there from the start."""
         writer, shape = self.ground.writer(name), self.ground.shapes[kind]
-        keys = [ObjectKey(kind, "default", f"{name}-{number}", pairs(labels)) for number in range(count)]
+        keys = [ObjectKey(kind, "default", f"{name}-{number}", pairs(labels)) for number in range(number_of)]
         for key in keys:
             self._cluster.backend.preload(shape, writer, key=key)
             self._servers.learn(key, Version(self._cluster.backend.mvcc.revision, content))

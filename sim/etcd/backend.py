@@ -27,16 +27,19 @@ import numpy as np
 
 from sim.etcd.bbolt import Pages
 from sim.etcd.mvcc import Mvcc
-from sim.etcd.request import COHORT, CREATED, PUT_ONCE, Entry, Many, Op, Shape
+from sim.etcd.request import COHORT, COMPACT, CREATED, PUT_ONCE, Entry, Many, Op, Shape
 from sim.etcd.rules import BackendCosts, BackendRules
 from sim.etcd.store import Store
+from sim.etcd.tail import COMPACTION
 from sim.hardware.disk import NEVER, Disk, Stalls
 from sim.journal import Journal
-from sim.units import Nanoseconds
+from sim.units import MICROSECOND, Nanoseconds
 
+LIST: Final[Nanoseconds] = 50 * MICROSECOND
+"""A read that walks the index for so long is a list."""
 _ONE_OF: Final = 64
 """Of a cohort's entries that waited, the tail looks at one in so many, for all of them."""
-CODES: Final = 16
+CODES: Final = 32
 """A journal row's code is writer * CODES + outcome."""
 
 
@@ -47,7 +50,8 @@ class Backend(Store):
     """
 
     __slots__ = (
-        "_applied", "_codes", "_executions", "_index_until", "_latencies", "_snapshot_at", "_store", "_times", "_walker", "applied",
+        "_codes", "_executions", "_latencies", "_lists", "_snapshot_at", "_store", "_times", "_walker", "applied", "barrier",
+        "computed",
     )  # fmt: skip
 
     def __init__(
@@ -56,18 +60,26 @@ class Backend(Store):
     ):  # fmt: skip
         super().__init__(mvcc, pages, disk, apply_cost, costs, rules, shapes, writers)
         self._store = pages.store
-        self._applied = 0
+        self.computed = 0  # entries whose outcome and time are known
         self._snapshot_at = rules.snapshot_count
-        self._index_until: Nanoseconds = 0  # when the last walk of a read over the index ends
         self._walker = 0
+        self._lists = False
+        self.barrier: Nanoseconds = NEVER  # when to come again with entries that were not applied
         self.applied = Journal(3)  # latency, execution, code
         self._times, (self._latencies, self._executions, self._codes) = self.applied.times, self.applied.columns
 
     # ---- entries
 
-    def hand_over(self, now: Nanoseconds, entries: Iterable[Entry]) -> None:
-        """Apply committed entries that reach the applier at `now`; writes each entry's `handed`, `done`, `outcome`."""
+    def hand_over(self, now: Nanoseconds, entries: Sequence[Entry], handed: Nanoseconds = -1, past: bool = False) -> int:
+        """Apply committed entries that reach the applier now; writes each entry's `handed`, `done`, `outcome`.
+
+        Returns how many: the others have to come again at `barrier` (what happens until then decides about them), and whoever
+        is handed over meanwhile behind them. handed: when they reached the applier, if before now. past: no barrier stops them.
+        """
         times, tail, mvcc = self._times, self.tail, self.mvcc
+        clock = NEVER if past else now
+        if handed >= 0:
+            now, self._asked, self.barrier = handed, NEVER, NEVER
         holds = tail.holds
         if holds and holds[-1][0] <= now:
             holds.clear()  # nobody will wait for them any more, and their memory stays warm
@@ -82,9 +94,11 @@ class Backend(Store):
             if self._next_due <= asks:
                 self._run_until(asks)
             begins = self._free if self._free > asks else asks
-            if self._index_until > begins:  # a put of the index waits for who walks it
-                holds.append((self._index_until, begins, self._walker))
-                begins = self._index_until
+            if self._index_until > begins and entry.op is not COMPACT:
+                if self._lists and begins > clock:
+                    self._work += work
+                    return self._stop_at(begins, asks, entries, entry)
+                begins = self._index(begins)
             shape, writer = entry.shape, entry.writer
             done = begins + self._apply_cost() + shape.apply_ns
             work += done - begins
@@ -99,8 +113,12 @@ class Backend(Store):
                 self._pending += 1
                 self._pending_by[writer] += 1
             else:
+                if entry.op is COMPACT and self._lists and asks > clock:
+                    self._work += work - (done - begins)
+                    self._draw_again(done - begins)
+                    return self._stop_at(asks, asks, entries, entry)
                 outcome, begins, done = self._apply(entry, asks, begins, done)
-            self._applied += 1
+            self.computed += 1
             if self._pending >= self._limit:
                 done = self._commit(done)
             entry.handed = now
@@ -113,9 +131,38 @@ class Backend(Store):
             if begins > now and done - now > tail.threshold:
                 tail.waited(now, begins, done - now)
             asks = done
-            if self._applied == self._snapshot_at:
+            if self.computed == self._snapshot_at:
                 asks = self._snapshot(done)
         self._work += work
+        return len(entries)
+
+    def _stop_at(self, at: Nanoseconds, asks: Nanoseconds, entries: Sequence[Entry], entry: Entry) -> int:
+        """An entry that asks for the lock at `asks` is not looked at before `at`: how many are before it."""
+        self.barrier, self._asked = at, asks
+        return entries.index(entry)
+
+    def _draw_again(self, cost: Nanoseconds) -> None:
+        """An entry had its time drawn, and will ask for it again."""
+        draw = self._apply_cost
+
+        def kept() -> Nanoseconds:
+            self._apply_cost = draw
+            return cost
+
+        self._apply_cost = kept
+
+    def _index(self, begins: Nanoseconds) -> Nanoseconds:
+        """When an entry that has the lock from `begins` on has the index, too.
+
+        A read's walk has it to the end; that of a compaction gives it away after each key, to whoever gets hold of it.
+        """
+        if self._walked_until > begins:
+            self.tail.holds.append((self._walked_until, begins, self._walker))
+            begins = self._walked_until
+        if self._compacts_until > begins:
+            self.tail.holds.append((begins + self._costs.index_turn, begins, COMPACTION))
+            begins += self._costs.index_turn
+        return begins
 
     def _apply_many(self, entry: Many, now: Nanoseconds, asks: Nanoseconds) -> Nanoseconds:
         """As above, for many puts under fresh names: when the next entry may ask. Nothing else holds the lock within a stretch."""
@@ -126,11 +173,10 @@ class Backend(Store):
                 self._run_until(asks)
             begins = self._free if self._free > asks else asks
             if self._index_until > begins:
-                tail.holds.append((self._index_until, begins, self._walker))
-                begins = self._index_until
+                begins = self._index(begins)
             if mvcc.revision >= self._element_limit:
                 self._widen()
-            room = min(left, self._limit - self._pending, self._snapshot_at - self._applied, self._element_limit - mvcc.revision)
+            room = min(left, self._limit - self._pending, self._snapshot_at - self.computed, self._element_limit - mvcc.revision)
             done, due, dones = begins, self._next_due, array("q")
             for _ in range(room):
                 done += draw() + extra
@@ -145,7 +191,7 @@ class Backend(Store):
             self.live_by_writer[writer] += count
             self._pending += count
             self._pending_by[writer] += count
-            self._applied += count
+            self.computed += count
             if self._pending >= self._limit:
                 done = dones[-1] = self._commit(done)
             self._free = done
@@ -161,7 +207,7 @@ class Backend(Store):
             parts.append(times)
             left -= count
             asks = done
-            if self._applied == self._snapshot_at:
+            if self.computed == self._snapshot_at:
                 asks = self._snapshot(done)
         entry.handed, entry.times = now, np.concatenate(parts)
         entry.done = int(entry.times[-1])
@@ -234,16 +280,18 @@ class Backend(Store):
             begins = max(begins, self._exclusive[0][1])
         return begins
 
+    def lists_come(self) -> None:
+        """Reads walk the index for long: from now on no entry's wait for it is computed ahead."""
+        self._lists, self._index_until = True, NEVER
+
     def reads(self, begins: Nanoseconds, walked: Nanoseconds, ends: Nanoseconds, reader: int) -> None:
         """A read by writer `reader` holds the index shared from `begins` to `walked`, store.mu until `ends`."""
-        if walked > self._index_until:
-            self._index_until, self._walker = walked, reader
+        if walked - begins >= LIST:
+            self.lists_come()
+        if walked > self._walked_until:
+            if self._compacts_until > begins:
+                self._postpone_walk(max(begins, self._walked_until), walked)
+            self._walked_until, self._walker = walked, reader
+        self._index_until = max(self._walked_until, self._index_until)
         if ends > self._readers_until:
             self._readers_until, self._reader = ends, reader
-
-    def list_keys(self, now: Nanoseconds, keys: int, reader: int = 0) -> Nanoseconds:
-        """A range read of `keys` keys by writer `reader` begins at `now`: when it ends. It holds store.mu shared until then."""
-        ends = now + keys * self._costs.read_key + int(keys * self.fault)
-        if ends > self._readers_until:
-            self._readers_until, self._reader = ends, reader
-        return ends

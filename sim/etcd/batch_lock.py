@@ -33,9 +33,9 @@ class BatchLock:
     """
 
     __slots__ = (
-        "_apply_cost", "_commit_due", "_costs", "_disk", "_exclusive", "_free", "_limit", "_next_due", "_pending", "_pending_by",
-        "_resumes", "_rules", "_turn_due", "_work", "commit_pages", "commits", "database", "length", "mvcc", "pages", "size",
-        "tail",
+        "_apply_cost", "_asked", "_commit_due", "_costs", "_disk", "_exclusive", "_free", "_limit", "_next_due", "_pending",
+        "_pending_by", "_resumes", "_rules", "_turn_due", "_work", "commit_pages", "commits", "database", "length", "mvcc", "pages",
+        "size", "tail",
     )  # fmt: skip
 
     def __init__(
@@ -50,6 +50,7 @@ class BatchLock:
         self._turn_due: Nanoseconds = NEVER
         self._next_due: Nanoseconds = self._commit_due
         self._resumes: Nanoseconds = 0
+        self._asked: Nanoseconds = NEVER  # when an entry asked that is not applied yet
         self._exclusive: deque[tuple[Nanoseconds, Nanoseconds]] = deque()  # from when somebody wants store.mu, until he is done
         self._pending = 0
         self._pending_by = [0] * writers
@@ -74,7 +75,7 @@ class BatchLock:
     def advance(self, now: Nanoseconds) -> None:
         """Replay the turns of timer and compaction that were asked for by `now`."""
         if self._next_due <= now:
-            self._run_until(now)
+            self._run_until(min(now, self._asked))
 
     def _run_until(self, asks: Nanoseconds) -> None:
         """Give the lock, in order of asking, to all who asked for it up to `asks`."""

@@ -11,7 +11,8 @@ Sizes and cuts are in `sim.etcd.leaf`, a branch with its leaves in `sim.etcd.bra
 Invariant: every page below the high water belongs to a leaf, a branch, a root, to the runs given up last, or is free:
 in use + free = high water, which never falls.
 
-Simplified: no reader holds old pages back; the buckets but `key` are one page, the leaf of the root.
+Simplified: no reader holds old pages back; keys of bucket `lease` rise, as the ids do that one member gives; the other buckets
+are one page, the leaf of the root.
 
 Sources: bbolt tx.go (Commit), db.go (allocate); etcd server/storage/backend/batch_tx.go (FillPercent 0.9 for sequential
 buckets). Against files of etcd 3.5.1: equal to the page for new keys, within 1.5% after compaction, where bbolt itself is random
@@ -23,27 +24,31 @@ from __future__ import annotations
 from typing import Final
 
 from sim.etcd.freelist import Allocation
-from sim.etcd.leaf import FILL, PAGE
-from sim.etcd.tree import Tree
+from sim.etcd.leaf import FILL, FILL_DEFAULT, PAGE
+from sim.etcd.tree import SmallTree, Tree
 from sim.units import Bytes
 
 DEFRAG_BATCH: Final = 10_000
 """etcd: backend.go defragLimit."""
 REVISION_KEY: Final[Bytes] = 17
 """A key of bucket `key`: main revision, `_`, sub revision."""
+LEASE_KEY: Final[Bytes] = 8
+"""A key of bucket `lease`: the lease's id, most significant byte first."""
 
 
 class Pages:
     """Pages of the backend file. All counts are as of the last commit, like etcd's own metrics.
 
-    A slot is the ordinal of a change in bucket `key`: slots rise by one per `append`. small_follows_fill: see `Tree`.
+    A slot is the ordinal of a change in bucket `key`: slots rise by one per `append`. leases: bucket `lease`, with slots of its
+    own. small_follows_fill: see `Tree`.
     """
 
-    __slots__ = ("_file", "_root", "append", "append_many", "commits", "free", "keys", "store")
+    __slots__ = ("_file", "_root", "append", "append_many", "commits", "free", "keys", "leases", "store")
 
     def __init__(self, small_follows_fill: bool = False) -> None:
         self._file = Allocation()
-        self.keys = Tree(self._file, REVISION_KEY, FILL, small_follows_fill)
+        self.keys = Tree(self._file, REVISION_KEY, FILL, small_follows_fill, page=4)
+        self.leases = SmallTree(self._file, LEASE_KEY, FILL_DEFAULT, small_follows_fill, page=-1)
         self._root = 3  # page of the root bucket's leaf; the small buckets lie in it
         self.append, self.append_many, self.free = self.keys.append, self.keys.append_many, self.keys.free
         self.store = self.keys.sizes.append  # `append` for who does not ask for the slot: no call of ours
@@ -55,6 +60,9 @@ class Pages:
         file = self._file
         file.begin()
         written = self.keys.spill_leaves()
+        leases = self.leases
+        if leases.changed:
+            written += leases.spill_leaves() + leases.spill_branches()
         file.pending.append((self._root, 1))
         self._root = file.take(1)
         return 2 + written + self.keys.spill_branches()
@@ -67,6 +75,7 @@ class Pages:
         self._file = Allocation()
         self._root = 3
         live = self.keys.rewrite(self._file, 4, DEFRAG_BATCH, self.commit)
+        live += self.leases.rewrite(self._file, -1, DEFRAG_BATCH, self.commit)
         self.commit()
         return live
 

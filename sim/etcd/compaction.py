@@ -33,6 +33,7 @@ class Job:
 
     work: Compacted
     batches: int
+    walks_from: Nanoseconds = 0
     started: Nanoseconds = 0
     asked: Nanoseconds = 0
     batch: int = 0
@@ -42,7 +43,10 @@ class Job:
 class Compacting(BatchLock):
     """A batch lock that compactions take turn by turn."""
 
-    __slots__ = ("_compactions", "compactions", "fault", "live_by_writer", "removed", "turns")
+    __slots__ = (
+        "_compactions", "_compacts_until", "_index_until", "_walked_until", "compactions", "fault", "live_by_writer", "removed",
+        "turns",
+    )  # fmt: skip
 
     def __init__(
         self, mvcc: Mvcc, pages: Pages, disk: Disk, apply_cost: Callable[[], Nanoseconds], costs: BackendCosts,
@@ -50,6 +54,9 @@ class Compacting(BatchLock):
     ):  # fmt: skip
         super().__init__(mvcc, pages, disk, apply_cost, costs, rules, writers)
         self._compactions: deque[Job] = deque()
+        self._compacts_until: Nanoseconds = 0  # when the last walk of a compaction over the index ends
+        self._walked_until: Nanoseconds = 0  # when the last walk of a read over the index ends
+        self._index_until: Nanoseconds = 0  # until when a put may have to wait for the index
         self.fault: float = 0.0  # read from the disk for each revision that a compaction or a list walks, ns on average
         self.live_by_writer = [0] * writers  # of the keys that each created
         self.removed = Journal(1)  # revisions that a compaction batch removed
@@ -73,10 +80,20 @@ class Compacting(BatchLock):
     def _start(self, job: Job, now: Nanoseconds) -> None:
         walk = self.mvcc.keys_live * self._costs.index_walk
         self._work += walk
-        job.started = now + walk
+        job.walks_from = max(now, self._walked_until)
+        job.started = self._compacts_until = job.walks_from + walk
+        self._index_until = max(self._index_until, job.started)
         self._turn_due = job.started
         self._next_due = min(self._commit_due, self._turn_due)
         self.tail.compacting(self.live_by_writer)
+
+    def _postpone_walk(self, since: Nanoseconds, until: Nanoseconds) -> None:
+        """The walk over the index stands still while a read walks it."""
+        job = self._compactions[0] if self._compactions else None
+        if job is not None and job.started == self._turn_due == self._compacts_until:
+            job.started += max(0, until - max(since, job.walks_from))
+            self._turn_due = self._compacts_until = job.started
+            self._next_due = min(self._commit_due, self._turn_due)
 
     def _turn(self) -> None:
         """One turn of the running compaction: a batch, or the forced commit after it."""

@@ -51,12 +51,12 @@ class Spans:
         self._by_length: dict[int, set[int]] = {}
 
     def release(self, runs: list[tuple[int, int]]) -> None:
-        """Add runs (first page, length), and empty the list."""
+        """Add runs (first page, length; 0 for a leaf without a page of its own), and empty the list."""
         for start, length in runs:
             self.pages += length
             if length == 1:
                 self._single.append(start)
-            else:
+            elif length:
                 self._join(start, length)
         runs.clear()
         if len(self._single) > 32:

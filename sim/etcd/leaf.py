@@ -26,6 +26,8 @@ FILL_DEFAULT: Final[Bytes] = 2048
 """The same in a transaction without puts, where bbolt's default of 0.5 holds (bbolt DefaultFillPercent)."""
 SMALL: Final[Bytes] = 1024
 """A leaf of at most this size that lost elements is merged with a neighbour (node.go rebalance: a quarter page)."""
+INLINE: Final[Bytes] = 1024
+"""Up to this size a bucket of one leaf lies in the root's leaf (bucket.go maxInlineBucketSize: a quarter page)."""
 NEVER_CUT: Final = 4
 """A leaf of at most this many elements is not split, whatever their size (bbolt: 2 * minKeysPerPage)."""
 BRANCH_ELEMENT: Final[Bytes] = 16 + 17
@@ -54,6 +56,11 @@ def element(kv: Bytes) -> Bytes:
 def tombstone(key: Bytes) -> Bytes:
     """Bytes of a deletion in a leaf: the bucket key is one longer (`t`), the value holds the key only."""
     return 16 + 18 + ld(key)
+
+
+def lease(lease: int, ttl_seconds: int) -> Bytes:
+    """Bytes of a lease in a leaf of bucket `lease`: element header 16, bucket key 8, the message Lease with its id and TTL."""
+    return 16 + 8 + (1 + vl(lease)) + (1 + vl(ttl_seconds))
 
 
 def elements_per_leaf(e: Bytes) -> int:

@@ -1,9 +1,13 @@
 """What is attached to leases, as the store knows it: who goes with a revoke.
 
+Each is an element of bucket `lease`: its id and TTL, put by the grant and deleted by the revoke. Ids are those of the log, so that
+their length counts: who gives one himself chooses it, a member's begin at `SERVER_LEASES`.
+
 A put attaches its key to the lease that it names and takes it off the one it had; so does one that names none, and a delete. A
 revoke deletes whatever is attached, under one revision.
 
-Sources: etcd server/lease/lessor.go (Grant, Revoke, Attach, Detach), mvcc/kvstore_txn.go (put, delete).
+Sources: etcd server/lease/lessor.go (Grant, Revoke, Attach, Detach, persistTo), storage/schema/lease.go,
+mvcc/kvstore_txn.go (put, delete), etcdserver/v3_server.go (LeaseGrant: an id of 63 bits).
 """
 
 from __future__ import annotations
@@ -16,8 +20,12 @@ from sim.etcd.mvcc import KeyState
 
 @dataclass(slots=True)
 class Lease:
-    """Write-once keys by slot, with the bytes of their tombstones and their writers; named keys."""
+    """Write-once keys by slot, with the bytes of their tombstones and their writers; named keys.
 
+    slot: of its own element in bucket `lease`.
+    """
+
+    slot: int
     slots: list[int] = field(default_factory=list)
     tombstones: list[int] = field(default_factory=list)
     writers: list[int] = field(default_factory=list)
@@ -33,9 +41,9 @@ class Leases:
         self.held: dict[int, Lease] = {}
         self._revoked_names: dict[int, list[Hashable]] = {}
 
-    def grant(self, lease: int) -> None:
-        """A lease without keys."""
-        self.held[lease] = Lease()
+    def grant(self, lease: int, slot: int) -> None:
+        """A lease without keys, whose element is in that slot of its bucket."""
+        self.held[lease] = Lease(slot)
 
     def revoke(self, lease: int) -> tuple[Lease, list[Hashable]] | None:
         """Take a lease away: it, and its named keys in the order of their names; None where it is not there."""

@@ -187,7 +187,7 @@ class Mvcc:
             removed.append(self._dead.popleft())
             self._dead_at.popleft()
         dead = np.array(sorted(removed), dtype=np.int64)
-        end = self.slots_up_to(revision)
+        end = max(0, self.slots_up_to(revision))  # revision 0 is before the first
         walked = end - self._gone.count_below(end)
         ranks = dead - self._gone.counts_below(dead)
         self._gone.add(dead)

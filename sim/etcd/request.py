@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from enum import IntEnum, unique
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,13 +66,18 @@ class Outcome(IntEnum):
     """The object is larger than the API server (413) or etcd (request is too large) takes."""
     READ_ONLY = 15
     """A breaker of the API server is open: 429 without a Retry-After, which no client sends again by itself."""
+    LEASE_EXISTS = 17
+    """A grant under an id that another lease has (etcd: ErrLeaseExist)."""
     UNAVAILABLE = 16
     """The member that had it is gone: whether it was done is not known (gRPC: Unavailable)."""
 
 
 # Looking a member up in its enumeration costs more than the rest of a comparison (Python 3.11): the hot path uses these.
-CREATE_ONCE, PUT_ONCE, COHORT = Op.CREATE_ONCE, Op.PUT_ONCE, Op.COHORT
+CREATE_ONCE, PUT_ONCE, COHORT, COMPACT = Op.CREATE_ONCE, Op.PUT_ONCE, Op.COHORT, Op.COMPACT
 CREATED, CONFLICT = Outcome.CREATED, Outcome.CONFLICT
+
+SERVER_LEASES: Final = 1 << 60
+"""Ids of leases that a member gives lie above: numbers of 63 bits, nearly always 9 bytes as a varint (v3_server.go LeaseGrant)."""
 
 
 class Shape:
@@ -87,14 +92,11 @@ class Shape:
         "value_bytes",
     )  # fmt: skip
 
-    LEASE_ID = 1 << 60
-    """Lease ids are random 63-bit numbers: 9 bytes as a varint."""
-
     def __init__(self, name: str, key_bytes: Bytes, value_bytes: Bytes, leased: bool = False, apply_ns: Nanoseconds = 0):
         self.name = name
         self.key_bytes = key_bytes
         self.value_bytes = value_bytes
-        self.lease = self.LEASE_ID if leased else 0
+        self.lease = SERVER_LEASES if leased else 0
         self.apply_ns = apply_ns
         self.create_data = wal.proposal(wal.create(key_bytes, value_bytes, self.lease))
         self.put_data = wal.proposal(wal.put(key_bytes, value_bytes, self.lease))
@@ -103,9 +105,9 @@ class Shape:
         self.entries = 0
         self.frames: Bytes = 0
 
-    def element(self, created: int, modified: int, version: int) -> Bytes:
-        """Bytes of one stored version in a leaf of bucket `key`."""
-        return leaf.element(leaf.key_value(self.key_bytes, self.value_bytes, created, modified, version, self.lease))
+    def element(self, created: int, modified: int, version: int, lease: int) -> Bytes:
+        """Bytes of one stored version in a leaf of bucket `key`; lease: that it is attached to, 0 for none."""
+        return leaf.element(leaf.key_value(self.key_bytes, self.value_bytes, created, modified, version, lease))
 
     def update_data(self, expected: int) -> Bytes:
         """Bytes of the entry data of an update that expects this mod revision."""

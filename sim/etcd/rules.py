@@ -13,12 +13,15 @@ GROWTH: Final[Bytes] = 16 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class BackendCosts:
-    """CPU time of the backend's work, nanoseconds (a revision, a key or a page each)."""
+    """CPU time of the backend's work, nanoseconds (a revision, a key or a page each).
+
+    index_turn: what an apply waits for the index while a compaction walks it, on average.
+    """
 
     scan: Nanoseconds
     delete: Nanoseconds
     index_walk: Nanoseconds
-    read_key: Nanoseconds
+    index_turn: Nanoseconds
     page_write: Nanoseconds
     defrag: Nanoseconds = 0
     defrag_mb: Nanoseconds = 0

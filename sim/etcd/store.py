@@ -11,7 +11,9 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from typing import Final
 
-from sim.etcd import wal
+import numpy as np
+
+from sim.etcd import leaf, wal
 from sim.etcd.bbolt import Pages
 from sim.etcd.compaction import Compacting
 from sim.etcd.leases import Leases
@@ -19,7 +21,7 @@ from sim.etcd.mvcc import Mvcc
 from sim.etcd.request import Entry, Op, Outcome, Shape
 from sim.etcd.rules import BackendCosts, BackendRules
 from sim.hardware.disk import Disk
-from sim.units import Nanoseconds
+from sim.units import SECOND, Nanoseconds
 
 GROWS: Final = frozenset({Op.CREATE_ONCE, Op.PUT_ONCE, Op.CREATE, Op.UPDATE, Op.PUT, Op.LEASE_GRANT})
 """What the quota is asked for, and what an alarm refuses (etcdserver/apply/apply.go applierV3Capped)."""
@@ -84,7 +86,7 @@ class Store(Compacting):
         elif op <= Op.PUT_ONCE:
             outcome, changes = self._create_leased(entry)
         elif op is Op.LEASE_GRANT:
-            self._leases.grant(entry.lease)
+            outcome, changes = self._grant(entry)
         elif op is Op.LEASE_REVOKE:
             outcome, done = self._revoke(entry, done)
             changes = 0
@@ -120,7 +122,7 @@ class Store(Compacting):
             self.live_by_writer[writer] += 1
         else:
             outcome, created, version = Outcome.UPDATED, state.created, state.version + 1
-        state = mvcc.put(entry.key, entry.shape.element(created, revision, version))
+        state = mvcc.put(entry.key, entry.shape.element(created, revision, version, lease))
         if version == 1:
             state.creator = writer
         entry.revision = revision
@@ -145,14 +147,20 @@ class Store(Compacting):
         self._leases.detach(entry.key, state)
         return Outcome.DELETED, 1
 
+    def _grant(self, entry: Entry) -> tuple[Outcome, int]:
+        """A lease, and its element in bucket `lease`: the outcome, and how many changes of the store it took."""
+        if entry.lease in self._leases.held:
+            return Outcome.LEASE_EXISTS, 0
+        self._leases.grant(entry.lease, self.pages.leases.append(leaf.lease(entry.lease, entry.expected // SECOND)))
+        return Outcome.UNCHANGED, 1
+
     def _create_leased(self, entry: Entry) -> tuple[Outcome, int]:
         """A write-once key attached to a lease: the outcome, and how many changes of the store it took."""
         lease = self._leases.held.get(entry.lease)
         if lease is None:
             return Outcome.LEASE_NOT_FOUND, 0
-        if self.mvcc.revision >= self._element_limit:
-            self._widen()
-        lease.slots.append(self.mvcc.create_once(entry.shape.create_element))
+        revision = self.mvcc.revision + 1
+        lease.slots.append(self.mvcc.create_once(entry.shape.element(revision, revision, 1, entry.lease)))
         lease.tombstones.append(entry.shape.tombstone)
         lease.writers.append(entry.writer)
         entry.revision = self.mvcc.revision
@@ -168,6 +176,7 @@ class Store(Compacting):
         if revoked is None:
             return Outcome.LEASE_NOT_FOUND, done
         lease, names = revoked
+        self.pages.leases.free(np.array([lease.slot], dtype=np.int64))
         mvcc = self.mvcc
         writers = lease.writers + [mvcc.named[name].creator for name in names]
         tombstones = lease.tombstones + [lease.named[name] for name in names]
@@ -191,5 +200,5 @@ class Store(Compacting):
         """A revision's varint got longer: work out the element size of a new key of each type again."""
         revision = self.mvcc.revision + 1
         for shape in self._shapes:
-            shape.create_element = shape.element(revision, revision, 1)
+            shape.create_element = shape.element(revision, revision, 1, shape.lease)
         self._element_limit = (1 << (7 * wal.vl(revision))) - 1

@@ -26,16 +26,16 @@ from numpy.typing import NDArray
 
 from sim.etcd.branch import Branch
 from sim.etcd.freelist import Allocation
-from sim.etcd.leaf import FILL_DEFAULT, NEVER_CUT, PAGE, PAGE_HEADER, SMALL, pages_of, split
+from sim.etcd.leaf import FILL, FILL_DEFAULT, INLINE, NEVER_CUT, PAGE, PAGE_HEADER, SMALL, pages_of, split
 from sim.units import Bytes
 
 
 class Tree:
     """The pages of one bucket. Lean: 4 bytes per slot, about 20 per leaf. Slots rise by one per `append`.
 
-    pages: from where it takes them. key: bytes of a key in a branch. fill: up to which size leaves and branches are filled in a
-    transaction with puts. small_follows_fill: bbolt 1.4 (etcd 3.6 and later) takes half of the fill in force, not a quarter page,
-    as the size up to which a leaf is merged.
+    pages: from where it takes them; page: the first leaf's. key: bytes of a key in a branch. fill: up to which size leaves and
+    branches are filled in a transaction with puts. small_follows_fill: bbolt 1.4 (etcd 3.6 and later) takes half of the fill in
+    force, not a quarter page, as the size up to which a leaf is merged.
     """
 
     __slots__ = (
@@ -62,7 +62,7 @@ class Tree:
         "upper",
     )  # fmt: skip
 
-    def __init__(self, pages: Allocation, key: Bytes, fill: Bytes, small_follows_fill: bool) -> None:
+    def __init__(self, pages: Allocation, key: Bytes, fill: Bytes, small_follows_fill: bool, page: int) -> None:
         self.sizes = array("i")  # per slot: bytes of its element, 0 once it is gone
         self._branch_element = 16 + key
         self._branch_full = -(-(PAGE - PAGE_HEADER) // self._branch_element)  # a branch of so many leaves is cut when it is written
@@ -70,14 +70,14 @@ class Tree:
         self._fill = self._fill_with_puts = fill
         self._small_follows_fill = small_follows_fill
         self._rewriting = False
-        self.clear(pages, page=4)
+        self.clear(pages, page)
 
     def clear(self, pages: Allocation, page: int) -> None:
-        """No elements, in a new file."""
+        """No elements, in a new file: one leaf, at `page` (-1: nowhere)."""
         self._take, self._pending = pages.take, pages.pending
         self._committed = 0  # slots that were spilled; the others wait for the commit
         self.branches = [Branch()]
-        self.branches[0].add(0, 0, 0, page=page, run=1)
+        self.branches[0].add(0, 0, 0, page=page, run=1 if page >= 0 else 0)
         self._starts = [0]  # first slot of each branch
         self.upper: list[int] = []  # pages of the levels above
         self._width, self._wanted, self._levels = 1, 0, 0  # for so many branches: pages and levels above
@@ -113,11 +113,16 @@ class Tree:
                 branch.size[leaf] -= size
                 branch.count[leaf] -= 1
 
+    @property
+    def changed(self) -> bool:
+        """Whether a commit has something to write of it."""
+        return bool(self._touched) or self._committed < len(self.sizes)
+
     def spill_leaves(self) -> int:
         """Rebalance and spill the leaves; returns the pages written. The branches come after the root: `spill_branches`."""
         fill, end, last = FILL_DEFAULT, len(self.sizes), self.branches[-1]
         if end > self._committed:
-            fill = self._fill_with_puts
+            fill = FILL if self._rewriting else self._fill_with_puts
             waiting = self.sizes[self._committed :]
             last.size[-1] += sum(waiting)
             last.count[-1] += len(waiting) - (waiting.count(0) if self._touched or self._rewriting else 0)
@@ -346,6 +351,28 @@ class Tree:
             sizes.frombytes(old[len(sizes) :].tobytes())
             self._committed = len(sizes)
         return int(old.sum())
+
+
+class SmallTree(Tree):
+    """The pages of a bucket that has none while it is small: its leaf is a value in the root's leaf then (bucket.go inlineable)."""
+
+    __slots__ = ()
+
+    def _spill_leaf(self, branch: Branch, leaf: int, end: int, fill: Bytes) -> int:
+        if self.leaves == 1 and PAGE_HEADER + branch.size[0] <= INLINE:
+            return self._move_in(branch)
+        return super()._spill_leaf(branch, leaf, end, fill)
+
+    def _spill_last_leaf(self, branch: Branch, end: int) -> int:
+        if self.leaves == 1 and PAGE_HEADER + branch.size[0] <= INLINE:
+            return self._move_in(branch)
+        return super()._spill_last_leaf(branch, end)
+
+    def _move_in(self, branch: Branch) -> int:
+        self._soil(branch)
+        self._pending.append((branch.page[0], branch.run[0]))
+        branch.page[0], branch.run[0] = -1, 0
+        return 0
 
 
 def scattered(number: int) -> int:

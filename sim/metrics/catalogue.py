@@ -110,7 +110,7 @@ _FIGURES: Final[dict[Group, tuple[Figure, ...]]] = {
         _seconds("etcd.request_seconds", "A request as etcd's client sees it: the API server, or a raw client."),
         _counter("etcd.leases_expired", "leases", "Leases that were revoked because their time was over."),
         _counter("etcd.leases_renewed", "leases", "Keepalives of leases."),
-        _counter("etcd.reads", "reads", "Reads that etcd served to raw clients and lists: gets, and pages of lists."),
+        _counter("etcd.reads", "reads", "Reads that etcd served: gets, how far it is, pages of lists."),
         _seconds("etcd.read_seconds", "Such a read at etcd, arrival to end: index, applies, commits, cores, the read."),
         _seconds("etcd.list_seconds", "A list of all keys of one kind, as the API server asks etcd for it."),
         _seconds("apiserver.request_seconds", "A request in the API server, admission and etcd included."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Hashable, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from itertools import cycle
 from typing import Any
 
@@ -44,16 +44,15 @@ def closed_loop(
 
 
 def keeping_loop(
-    env: Clock, call: Call, lessor: Lessor, leader: Leader, lease: int, ttl: Nanoseconds, think: Callable[[], Nanoseconds],
-    way: Nanoseconds, request: Nanoseconds, latency: Callable[[int], None],
+    env: Clock, call: Call, lessor: Lessor, leader: Leader, ids: Iterator[int], ttl: Nanoseconds,
+    think: Callable[[], Nanoseconds], way: Nanoseconds, request: Nanoseconds, latency: Callable[[int], None],
 ) -> Process:  # fmt: skip
-    """One client: grant a lease, then keep it alive after each pause; grant another where it is gone.
+    """One client: grant a lease, then keep it alive after each pause; grant another where it is gone. ids: the member's.
 
     A keepalive is no entry of the log: the member answers when everything that it knows to be committed is applied.
     """
     while True:
-        call.op, call.shape, call.lease, call.expected = Op.LEASE_GRANT, NOTHING, lease, ttl
-        call.data = wal.proposal(wal.lease_grant(ttl // SECOND, Shape.LEASE_ID))
+        lease = _grant(call, ids, ttl)
         yield call.send(way + request, way)
         latency(env._now - call.arrives + way + request)
         alive = call.outcome < CONFLICT
@@ -61,7 +60,10 @@ def keeping_loop(
         while alive:
             began = env._now
             yield env.timeout(way + request)
+            index = leader.handed_over
             yield env.timeout(max(0, leader.applies_until - env._now))
+            while leader.computed < index:
+                yield env.timeout(max(1, leader.applies_until - env._now))
             alive = lessor.renew(lease, env._now)
             yield env.timeout(way)
             latency(env._now - began)
@@ -75,6 +77,35 @@ def in_turn(doors: Sequence[Callable[[Call], None]]) -> Callable[[Call], None]:
         return doors[0]
     turns = cycle(doors)
     return lambda call: next(turns)(call)
+
+
+def leasing_loop(
+    env: Clock, call: Call, shape: Shape, ids: Iterator[int], ttl: Nanoseconds, keys: int, revokes: bool,
+    think: Callable[[], Nanoseconds], way: Nanoseconds, request: Nanoseconds, latency: Callable[[int], None],
+) -> Process:  # fmt: skip
+    """One client: think, grant a lease, put so many fresh keys of a leased `shape` under it; then revoke it, or let it expire."""
+    while True:
+        pause = think()
+        lease = _grant(call, ids, ttl)
+        yield call.send(pause + way + request, way)
+        latency(env._now - call.arrives + way + request)
+        if call.outcome >= CONFLICT:
+            continue
+        for _ in range(keys):
+            call.op, call.shape, call.lease, call.expected, call.data = Op.PUT_ONCE, shape, lease, 0, shape.put_data
+            yield call.send(way + request, way)
+            latency(env._now - call.arrives + way + request)
+        if revokes:
+            call.op, call.shape, call.lease, call.data = Op.LEASE_REVOKE, NOTHING, lease, wal.proposal(wal.lease_revoke(lease))
+            yield call.send(way + request, way)
+            latency(env._now - call.arrives + way + request)
+
+
+def _grant(call: Call, ids: Iterator[int], ttl: Nanoseconds) -> int:
+    """Make it the grant of a lease: which one."""
+    call.op, call.shape, call.lease, call.expected = Op.LEASE_GRANT, NOTHING, next(ids), ttl
+    call.data = wal.proposal(wal.lease_grant(ttl // SECOND, call.lease))
+    return call.lease
 
 
 def reading_loop(

@@ -30,12 +30,12 @@ from sim.apiserver.server import BODY_LIMIT, WRITE_DEADLINE, ApiServer
 from sim.apiserver.storage import Step, Verb, attempt
 from sim.apiserver.versions import Versions
 from sim.etcd import wal
-from sim.etcd.request import CONFLICT, Op, Outcome, Shape
+from sim.etcd.request import CONFLICT, Op, Outcome
 from sim.guards.breaker import Breaker
 from sim.journal import Samples
 from sim.processes.etcd_door import Etcd
 from sim.processes.events import NOTHING, Alarm, Call, Clock
-from sim.processes.leader import READ_RETRY
+from sim.processes.reads import Fetch
 from sim.units import MILLISECOND, SECOND, Nanoseconds
 
 _OPERATIONS: Final = {Verb.DELETE: "delete"}
@@ -82,20 +82,20 @@ class Client(Protocol):
 class Gateway:
     """One API server's request path.
 
-    truth: versions as etcd has them. lease_manager: makes one for objects of a TTL, nanoseconds. watchers: how many watch a kind of
-    object.
+    fetch: asks etcd for what is not in a cache. truth: versions as etcd has them. lease_manager: makes one for objects of a TTL,
+    nanoseconds. watchers: how many watch a kind of object.
 
     Seats are asked for when a request leaves its client and given back as early before the answer reaches it: the seats' clock is
     half a round trip ahead of the server's, for all alike.
     """
 
     def __init__(
-        self, env: Clock, server: ApiServer, leader: Etcd, truth: Versions, latencies: Latencies,
+        self, env: Clock, server: ApiServer, etcd: Etcd, fetch: Fetch, truth: Versions, latencies: Latencies,
         lease_manager: Callable[[Nanoseconds], LeaseManager], flow_control: FlowControl | MaxInFlight,
         watchers: Callable[[str], int],
     ):  # fmt: skip
         self.env, self.server, self.latencies, self._truth = env, server, latencies, truth
-        self._leader, self._propose = leader, leader.propose
+        self._propose, self._fetch = etcd.propose, fetch
         self._lease_manager = lease_manager
         self._leases: dict[Nanoseconds, _Leases] = {}
         self.flow_control, self._watchers = flow_control, watchers
@@ -261,7 +261,7 @@ class Gateway:
         grant = leases.grant
         grant.writer = call.writer
         grant.op, grant.shape, grant.lease, grant.expected = Op.LEASE_GRANT, NOTHING, lease.id, lease.ttl
-        grant.data = wal.proposal(wal.lease_grant(lease.ttl // SECOND, Shape.LEASE_ID))
+        grant.data = wal.proposal(wal.lease_grant(lease.ttl // SECOND, lease.id))
         grant.arrives = self.env._now
         self._propose(grant)
 
@@ -351,15 +351,12 @@ class Gateway:
     def _look(self, call: Call, at: Nanoseconds, then: Callable[[Call], None]) -> None:
         """A linearizable read that arrives at etcd at `at`, and what happens when it is back there where it was decided."""
         self.server.reads += 1
-        self._ask(call, at, then)
 
-    def _ask(self, call: Call, at: Nanoseconds, then: Callable[[Call], None]) -> None:
-        answered = self._leader.read(at)
-        if answered is None:
-            call.go(at + READ_RETRY, lambda call: self._ask(call, self.env._now, then))
-            return
-        call.answered = answered
-        call.go(answered + 2 * self.server.to_etcd, then)
+        def told(begun: Nanoseconds, ended: Nanoseconds) -> None:
+            call.answered = begun
+            call.go(ended + 2 * self.server.to_etcd, then)
+
+        self._fetch(at, call.writer, 1, 1, told)
 
     def _found(self, call: Call) -> None:
         version = self._truth.at(call.key, call.answered)

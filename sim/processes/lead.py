@@ -270,6 +270,7 @@ class Lead(Leader):
         assert end.index >= self.handed, "a leader without something that was committed"
         self._lose(now, pieces)
         if member is not self.member:
+            self._go_on(None, past=True)
             member.log.index = self.log.index
             self._backend.move(now, member.file, member.apply, commits_in)
         self._tails = {name: tail for name, tail in tails.items() if name != member.name}

@@ -80,6 +80,8 @@ class Leader:
         self._surfaced: list[list[Waiting]] = []  # what they hear next
         self._in_flight: deque[tuple[Nanoseconds, list[Waiting]]] = deque()  # (committed at, batch), in log order
         self._heaviest: Bytes = 0  # largest batch so far
+        self._queue: deque[tuple[Nanoseconds, list[Waiting]]] = deque()  # handed over at, and not looked at by the applier yet
+        self._barrier = Alarm(env, self._go_on)
         self._known = 0  # batches in flight of which the last turn knew that they are committed: too much for one turn
         self._busy_until: Nanoseconds = 0
         self._save_ended = Alarm(env, self._turn)
@@ -177,12 +179,22 @@ class Leader:
         if self._busy_until >= NEVER:
             return None
         sent = max(at, self._busy_until) + self._rules.ready
-        return max(sent + (self._rules.rtt if self._followers else 0), self._backend.free_at)
+        return max(sent + (self._rules.rtt if self._followers else 0), self.applies_until)
 
     @property
     def applies_until(self) -> Nanoseconds:
-        """When everything that was handed to the applier is applied."""
-        return self._backend.free_at
+        """When everything that was handed to the applier is applied, or when more is known of it (see `computed`)."""
+        return self._backend.barrier if self._queue else self._backend.free_at
+
+    @property
+    def computed(self) -> int:
+        """Entries of which it is known when they are applied."""
+        return self._backend.computed
+
+    @property
+    def handed_over(self) -> int:
+        """Entries that were handed to the applier."""
+        return self._backend.computed + self._rules.max_gap - self._max_gap
 
     @property
     def next_turn(self) -> Nanoseconds:
@@ -358,8 +370,18 @@ class Leader:
         self._known = 0
         return committed > 0, news
 
-    def _hand_over(self, now: Nanoseconds, batch: list[Waiting]) -> None:
-        self._backend.hand_over(now, batch)
+    def _hand_over(self, now: Nanoseconds, batch: list[Waiting], handed: Nanoseconds = -1, past: bool = False) -> None:
+        """Hand a batch over to the applier and answer what it has applied. handed: when it was, if it waited at a barrier."""
+        if handed < 0 and self._queue:
+            self._wait(now, batch)
+            return
+        empty = not batch
+        # What its followers hear of must be known, where somebody asks them.
+        applied = self._backend.hand_over(now, batch, handed, past or bool(self.listeners))
+        reached = now if handed < 0 else handed
+        if applied < len(batch):
+            self._wait(reached, batch[applied:], first=True)
+            batch = batch[:applied]
         if self._backend.free_at > self._stops_at:
             self._stop(now, batch)
         if self.listeners:
@@ -370,10 +392,10 @@ class Leader:
         waited = self.commit_waits.add
         for entry in batch:
             if entry.op is COHORT:
-                self._hand_over_many(now, entry)  # type: ignore[arg-type]
+                self._hand_over_many(now, entry, reached)  # type: ignore[arg-type]
                 continue
             arrives = entry.arrives
-            waited(now - arrives)
+            waited(reached - arrives)
             if entry.op > PUT_ONCE:
                 self._applied(entry)  # type: ignore[arg-type]
             done = entry.done
@@ -390,7 +412,7 @@ class Leader:
             else:  # as `answer` does, without its call; a ghost has none
                 entry.answered = done  # type: ignore[union-attr]
                 on_answer(entry, now, done)  # type: ignore[arg-type]
-        if not batch:
+        if empty:
             self._begin(now)
 
     def _tell(self, now: Nanoseconds, sent: Nanoseconds, rides: bool) -> None:
@@ -399,12 +421,40 @@ class Leader:
         for told in self.listeners:
             told(now, sent, rides, surfaced)
 
-    def _hand_over_many(self, now: Nanoseconds, cohort: Cohort) -> None:
-        self.commit_waits.extend(now - cohort.arrivals)
+    def _wait(self, reached: Nanoseconds, batch: list[Waiting], first: bool = False) -> None:
+        """Entries that reached the applier wait at its barrier; first: those that are the next ones there."""
+        self._max_gap = self.refusals.max_gap = self._max_gap - _entries(batch)
+        if not first:
+            self._queue.append((reached, batch))
+            return
+        self._queue.appendleft((reached, batch))
+        if self._barrier.armed:
+            self._barrier = Alarm(self._env, self._go_on)
+        self._barrier.arm(max(0, self._backend.barrier - self._env._now))
+
+    def _go_on(self, _alarm: Alarm | None, past: bool = False) -> None:
+        """The applier is at its barrier, or past it: it goes on with what waits there."""
+        now, queue = self._env._now, self._queue
+        if not past and now < self._backend.barrier:
+            return
+        while queue:
+            reached, batch = queue.popleft()
+            self._max_gap = self.refusals.max_gap = self._max_gap + _entries(batch)
+            self._hand_over(now, batch, reached, past)
+            if self._backend.barrier < NEVER:
+                return
+
+    def _hand_over_many(self, now: Nanoseconds, cohort: Cohort, reached: Nanoseconds) -> None:
+        self.commit_waits.extend(reached - cohort.arrivals)
         if self._cpu is not None:
             self._charge(now, cohort.count * self._answering)
         self.deadlines.failed += cohort.applied(now, self._timeout)
 
     def _unanswered(self) -> list[list[Waiting]]:
         """Lists of requests that wait for their answer, each by age."""
-        return [*(batch for _, batch in self._in_flight), self._inbox]
+        return [*(batch for _, batch in self._queue), *(batch for _, batch in self._in_flight), self._inbox]
+
+
+def _entries(batch: list[Waiting]) -> int:
+    """How many entries of the log a batch is."""
+    return sum(entry.count if isinstance(entry, Cohort) else 1 for entry in batch)

@@ -18,7 +18,7 @@ from heapq import heapify, heappop, heappush
 from typing import Any, Final
 
 from sim.etcd import wal
-from sim.etcd.request import Op, Outcome, Shape
+from sim.etcd.request import Op, Outcome
 from sim.hardware.disk import NEVER
 from sim.processes.events import NOTHING, Alarm, Call, Clock
 from sim.units import MILLISECOND, SECOND, Nanoseconds
@@ -132,7 +132,7 @@ class Lessor:
                 continue  # gone meanwhile
             call = self._idle.pop() if self._idle else self._call()
             call.op, call.shape, call.key, call.lease, call.expected = Op.LEASE_REVOKE, NOTHING, None, lease, 0
-            call.data = wal.proposal(wal.lease_revoke(Shape.LEASE_ID))
+            call.data = wal.proposal(wal.lease_revoke(lease))
             call.outcome = Outcome.UNCHANGED
             self._pending += 1
             callbacks = call.send(0, 0).callbacks

@@ -43,18 +43,31 @@ class ReadCosts:
     ready: Nanoseconds
 
 
+Fetch = Callable[[Nanoseconds, int, int, int, "Told"], None]
+"""Asks etcd with a linearizable read: when it arrives there, its writer, keys walked, keys returned, who hears of the answer."""
+Told = Callable[[Nanoseconds, Nanoseconds], None]
+"""Hears of an answer before it is there: when the read began, and when it ends."""
+
+
+def _nobody(_begun: Nanoseconds, _ended: Nanoseconds) -> None:
+    """Nobody asks."""
+
+
 class Read(Call):
     """A range request, used again and again: `send` it as any call; the answer comes when it ends.
 
-    walked: keys of its range; returned: how many of them it gives back.
+    walked: keys of its range; returned: how many of them it gives back. begun: when it began; it sees what was applied by then.
+    then: told of the answer, where the API server asks.
     """
 
-    __slots__ = ("linearizable", "returned", "walked")
+    __slots__ = ("begun", "linearizable", "returned", "then", "walked")
 
     def __init__(self, env: Clock, stage: Callable[[Call], None], writer: int):
         super().__init__(env, stage, writer)
         self.linearizable = True
         self.walked = self.returned = 1
+        self.begun: Nanoseconds = 0
+        self.then: Told = _nobody
 
 
 class Reads:
@@ -62,9 +75,12 @@ class Reads:
 
     def __init__(self, env: Clock, leader: Leader, backend: Backend, costs: ReadCosts, cpu: Cpu | None):
         self._env, self._leader, self._backend, self._costs, self._cpu = env, leader, backend, costs, cpu
+        self._idle: list[Read] = []  # of the API servers
         self._waiting: list[Read] = []  # for the next round
         self._round: list[Read] = []
+        self._index = 0  # so many entries have to be applied before the round's reads
         self._index_applied: Nanoseconds = 0
+        self._stopped = False  # the applier had stopped before them
         self._then: Callable[[], None] = self._ask
         self._alarm = Alarm(env, lambda _alarm: self._then())
         self.durations = Samples()
@@ -77,6 +93,18 @@ class Reads:
     def call(self, writer: int) -> Read:
         """A re-usable read of one client."""
         return Read(self._env, self._arrive, writer)
+
+    def fetch(self, at: Nanoseconds, writer: int, walked: int, returned: int, then: Told) -> None:
+        """A linearizable read that arrives at `at`: `then` hears when it is answered."""
+        read = self._idle.pop() if self._idle else self.call(writer)
+        read.writer, read.walked, read.returned, read.then = writer, walked, returned, then
+        read.on_answer = self._fetched
+        read.go(at, self._arrive)
+
+    def _fetched(self, read: Call, _now: Nanoseconds, at: Nanoseconds) -> None:
+        assert isinstance(read, Read)
+        self._idle.append(read)
+        read.then(read.begun, at)
 
     def _arrive(self, read: Call) -> None:
         assert isinstance(read, Read)
@@ -111,18 +139,34 @@ class Reads:
 
     def _ask(self) -> None:
         now: Nanoseconds = self._env._now
-        self._index_applied = self._backend.free_at
+        self._index, self._index_applied = self._leader.handed_over, self._leader.applies_until
         if self._cpu is not None:
             self._cpu.urge(now, self._costs.ready)
         confirmed = self._leader.heard(now + self._costs.ready)
-        if confirmed > now + self._costs.ready:
+        if confirmed > now + RETRY:
+            self._go(now + RETRY, lambda: self._at_turn(self._ask))
+        elif confirmed > now + self._costs.ready:
             self._go(confirmed, lambda: self._at_turn(self._confirmed))
         else:
             self._confirmed()
 
     def _confirmed(self) -> None:
         now: Nanoseconds = self._env._now
-        self._go(max(now + self._costs.ready, self._index_applied), self._serve_round)
+        self._go(max(now + self._costs.ready, self._index_applied), self._reached)
+
+    def _reached(self) -> None:
+        """Everything up to the index is applied, if the applier did not stop at a barrier before it."""
+        now, leader = self._env._now, self._leader
+        if leader.computed < self._index:
+            self._stopped = True
+            self._go(max(now, leader.applies_until), self._reached)
+            return
+        if self._stopped:
+            self._stopped = False
+            if self._backend.free_at > now:
+                self._go(self._backend.free_at, self._serve_round)
+                return
+        self._serve_round()
 
     def _serve_round(self) -> None:
         served, self._round = self._round, []
@@ -141,8 +185,9 @@ class Reads:
         if cpu is not None:
             slice_ = min(work, _SLICE)
             begins = max(begins, cpu.run(now, slice_ + costs.request) - slice_ - costs.request)
-        ends = begins + work
+        ends = begins + work + int(read.returned * self._backend.fault)
         self._backend.reads(begins, begins + walk, ends, read.writer)
+        read.begun = begins
         self.served += 1
         self.durations.add(ends - read.arrives)
         read.answer(now, ends)

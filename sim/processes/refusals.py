@@ -33,7 +33,7 @@ class Refusals:
     """Decides what is proposed. propose: takes the alarm's entry. incident: called with time, kind and a sentence.
 
     counts: requests refused, by outcome. tight: the size of the file from which on the quota is looked at; no_space: whether the
-    alarm has been raised.
+    alarm has been raised. max_gap: committed entries that may wait for their apply.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class Refusals:
         if rules.quota is not None:
             self.tight = rules.quota // 2 if rules.quota > _SMALL_QUOTA else -1
         self.no_space = False
+        self.max_gap = rules.max_gap  # less what waits at the applier's barrier
         self.counts = {Outcome.NO_SPACE: 0, Outcome.TOO_MANY_REQUESTS: 0, Outcome.TOO_LARGE: 0}
 
     def may_refuse(self, call: Call, behind: int) -> bool:
@@ -64,7 +65,7 @@ class Refusals:
             return call
         self.counts[outcome] += 1
         call.outcome = outcome
-        if outcome is Outcome.NO_SPACE and behind <= self._rules.max_gap:
+        if outcome is Outcome.NO_SPACE and behind <= self.max_gap:
             return self._alarm(call)
         call.answer(now, now)
         return None
@@ -72,7 +73,9 @@ class Refusals:
     def opens_at(self) -> Nanoseconds:
         """Until when the gap of `max_gap` refuses what arrives, as it is known by now."""
         rows = self._backend.applied.times
-        behind = len(rows) - self._rules.max_gap - 1
+        behind = len(rows) - self.max_gap - 1
+        if behind >= len(rows):
+            return self._backend.barrier
         return rows[behind] if behind >= 0 else 0
 
     def full_from(self, shape: Shape, times: NDArray[np.int64], until: Nanoseconds) -> Nanoseconds:
@@ -104,7 +107,7 @@ class Refusals:
             return Outcome.TOO_LARGE
         if rules.quota is not None and self._over_quota(call, now, rules.quota):
             return Outcome.NO_SPACE
-        return Outcome.TOO_MANY_REQUESTS if behind > rules.max_gap else None
+        return Outcome.TOO_MANY_REQUESTS if behind > self.max_gap else None
 
     def _over_quota(self, call: Call, now: Nanoseconds, quota: Bytes) -> bool:
         """Whether the file, as the last commit left it, and what the request may add reach the quota."""

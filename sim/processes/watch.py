@@ -46,7 +46,7 @@ from sim.clientgo.reflector import ListWatchError
 from sim.etcd.request import Outcome, Shape
 from sim.journal import Samples
 from sim.processes.events import Alarm, Call, Clock, Ghost
-from sim.processes.leader import READ_RETRY
+from sim.processes.reads import Fetch
 from sim.processes.reflector import BEFORE, Bookmark, End, Happened, ListRequest, Sent, Stream
 from sim.units import SECOND, Nanoseconds
 
@@ -67,19 +67,19 @@ Respond = Callable[[Call, Nanoseconds, Outcome], None]
 class WatchHub:
     """All watch caches of one API server, and what its clients have been told of them.
 
-    lag: draws the way from etcd's watch to a cache, nanoseconds. read: when a linearizable read that arrives at etcd at a time is
-    answered there. jitter: draws from [0, 1), for bookmarks. window: how far back the history reaches, nanoseconds, at least 75 s.
-    revision: the newest of etcd, with whatever has been handed to its applier; None: the newest that the hub was told of.
+    lag: draws the way from etcd's watch to a cache, nanoseconds. fetch: asks etcd how far it is, and for pages. jitter: draws from
+    [0, 1), for bookmarks. window: how far back the history reaches, nanoseconds, at least 75 s. revision: the newest of etcd, with
+    whatever has been handed to its applier; None: the newest that the hub was told of.
 
     Counts lists served (`lists`; `relists`: to informers that had one before), watches `opened`, `expired` (410), and in `told`
     what was sent. `attach` comes before the first request.
     """
 
     def __init__(
-        self, env: Clock, server: ApiServer, lag: Callable[[], Nanoseconds], read: Callable[[Nanoseconds], Nanoseconds | None],
+        self, env: Clock, server: ApiServer, lag: Callable[[], Nanoseconds], fetch: Fetch,
         jitter: Callable[[], float], window: Nanoseconds = EVENT_WINDOW, revision: Callable[[], int] | None = None,
     ):  # fmt: skip
-        self.env, self.server, self.read, self.jitter, self.window = env, server, read, jitter, window
+        self.env, self.server, self.fetch, self.jitter, self.window = env, server, fetch, jitter, window
         self._lag, self._versions = lag, server.cache
         self._cachers: dict[str, Cacher] = {}
         self.respond: Respond
@@ -277,17 +277,26 @@ class Cacher:
         if read.consistent:
             hub.server.reads += 1
             to_etcd = hub.server.to_etcd
-            answered = hub.read(now + to_etcd)
-            if answered is None:
-                call.go(now + READ_RETRY, read.serve)
-            else:
-                call.go(answered + to_etcd, partial(self._caught_up, read))
+            walked, returned = self._asked(read)
+            hub.fetch(
+                now + to_etcd, call.writer, walked, returned,
+                lambda _begun, ended: call.go(ended + to_etcd, partial(self._caught_up, read)),
+            )  # fmt: skip
         elif read.required > self._history.revision and self._must_be_fresh(read):
             self._waiting.wait(now, read.required, (read, call))
             if not self._progress.armed:
                 self._progress.arm(PROGRESS_PERIOD)
         else:
             self._answer(read, call)
+
+    def _asked(self, read: ListRequest | Stream) -> tuple[int, int]:
+        """Keys that etcd walks and returns: of a page all that is left and the page, else one that is not there."""
+        limit = read.wanted.limit if isinstance(read, ListRequest) else 0
+        if not limit:
+            return 1, 0
+        token = read.wanted.continue_token  # type: ignore[union-attr]
+        left = len(self._objects) if token is None else len(token[1])  # type: ignore[index]
+        return left, min(limit, left)
 
     @staticmethod
     def _must_be_fresh(read: ListRequest | Stream) -> bool:

@@ -35,6 +35,7 @@ _TOLD: Final = {
     Outcome.TOO_MANY_REQUESTS: "RESOURCE_EXHAUSTED: etcdserver: too many requests",
     Outcome.TOO_LARGE: "INVALID_ARGUMENT: etcdserver: request is too large",
     Outcome.TIMEOUT: "UNAVAILABLE: etcdserver: request timed out",
+    Outcome.LEASE_EXISTS: "FAILED_PRECONDITION: etcdserver: lease already exists",
     Outcome.LEASE_NOT_FOUND: "NOT_FOUND: etcdserver: requested lease not found",
 }
 """How etcd says what failed."""

@@ -85,8 +85,8 @@ def key_name(number: int) -> bytes:
     return f"/registry/golden/{number:010d}".encode()
 
 
-def tree(content: bytes) -> dict[str, Any]:
-    """The pages of bucket `key` in a bbolt file: counts of leaves by number of elements and pages, branches by level."""
+def tree(content: bytes, bucket: bytes = b"key") -> dict[str, Any]:
+    """The pages of a bucket in a bbolt file: counts of leaves by number of elements and pages, branches by level."""
     metas = [struct.unpack_from("<4I2QQQQ", content, page * PAGE + 16) for page in (0, 1)]
     meta = max(metas, key=lambda fields: fields[8])
     root, high_water = meta[4], meta[7]
@@ -110,7 +110,7 @@ def tree(content: bytes) -> dict[str, Any]:
     leaves: Counter[str] = Counter()
     branches: list[int] = []
     pages = 1 + overflow
-    level = [struct.unpack_from("<Q", buckets[b"key"])[0]]
+    level = [root for (root,) in [struct.unpack_from("<Q", buckets[bucket])] if root]  # 0: it lies in the root's leaf
     fill = 0
     while level:
         below: list[int] = []
@@ -129,7 +129,7 @@ def tree(content: bytes) -> dict[str, Any]:
         "leaves": dict(sorted(leaves.items())), "branches": branches, "pages": pages, "element_bytes": fill,
         "high_water": high_water, "root_pages": page(root)[3] + 1,
         "buckets_of_their_own": sorted(
-            name.decode() for name, value in buckets.items() if struct.unpack_from("<Q", value)[0] and name != b"key"
+            name.decode() for name, value in buckets.items() if struct.unpack_from("<Q", value)[0] and name != bucket
         ),
     }  # fmt: skip
 

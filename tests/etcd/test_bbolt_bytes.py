@@ -35,11 +35,11 @@ def leaves_of(pages: Pages) -> list[tuple[int, int, int]]:
 
 def conserved(pages: Pages) -> None:
     """Every page of the file belongs to one thing; every live element to one leaf."""
-    used = [0, 1, pages._root, *pages.keys.upper]
-    used += [branch.own for branch in pages.keys.branches if branch.own >= 0]
-    for branch in pages.keys.branches:
+    used = [0, 1, pages._root, *pages.keys.upper, *pages.leases.upper]
+    for branch in (*pages.keys.branches, *pages.leases.branches):
+        used += [branch.own] if branch.own >= 0 else []
         for page, run, size in zip(branch.page, branch.run, branch.size, strict=True):
-            assert run == in_leaf.pages_of(size)
+            assert run == in_leaf.pages_of(size) or (run == 0 and in_leaf.PAGE_HEADER + size <= in_leaf.INLINE)
             used += range(page, page + run)
     given_up = [page + place for page, run in pages._file.pending for place in range(run)]
     spans = pages._file.free

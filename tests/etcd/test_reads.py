@@ -161,3 +161,35 @@ def test_reads_take_cores_from_writers() -> None:
         data["machines"], data["etcd"]["members"]["a"]["machine"] = machines, "m"
         rates.append(run_variant(from_dict(data), "default").metrics["etcd.puts"] or 0)
     assert rates[1] < 0.7 * rates[0]
+
+
+def test_a_read_of_an_api_server_waits_and_costs_like_a_raw_one() -> None:
+    """Two turns and a heartbeat; what is proposed when it walks waits for the index."""
+    world = build(scenario({}, members=3), 1)
+    heard: list[tuple[Nanoseconds, Nanoseconds]] = []
+    world.reads.fetch(MILLISECOND, 0, 100_000, 10, lambda begun, ended: heard.append((begun, ended)))
+    put = Call(world.env, world.leader.propose, 0)
+    put.op, put.shape, put.data = Op.PUT_ONCE, NOTHING, wal.proposal(wal.put(20, 100))
+    world.env.process(_sent(put, 2 * MILLISECOND))
+    world.env.advance(SECOND)
+    begun = MILLISECOND + 2 * MILLISECOND + 100 * MICROSECOND
+    [found] = heard
+    assert found == pytest.approx((begun, begun + 30 * MILLISECOND + 70 * MICROSECOND), abs=MICROSECOND)
+    assert world.reads.served == 1
+    assert put.done == pytest.approx(begun + 30 * MILLISECOND + 30 * MICROSECOND, abs=MICROSECOND)
+
+
+def test_a_round_that_no_quorum_answers_asks_again() -> None:
+    """The leader is cut off for good: the next one answers."""
+    made = scenario({"load": get(think="20ms")}, members=3, horizon="20s")
+    cut = {"kind": "partition", "at": "5s", "for": "14s"}
+    made = made.with_({"faults.ab": {**cut, "link": "a-b"}, "faults.ac": {**cut, "link": "a-c"}})
+    world = build(made, 1)
+    world.env.advance(5 * SECOND)
+    before = world.reads.served
+    world.env.advance(12 * SECOND)
+    assert world.reads.served > before + 100
+
+
+def _sent(call: Call, at: Nanoseconds) -> Any:
+    yield call.send(at, 0)

@@ -456,6 +456,10 @@ class Etcd:
         self._to_apply = Mailbox(env)
         self._lock = Resource(env)
         self._running_lists: list[Event] = []
+        self._walks: list[Event] = []  # of lists, over the index, which they share
+        self._walk_begins: Event | None = None  # where a compaction walks it
+        self._exclusive: Event | None = None  # somebody wants store.mu, or has it
+        self._committing: Event | None = None
         self._compactions_due = Mailbox(env)
         self._pending = self._handed = self._applied = 0
         self._preload()
@@ -537,10 +541,21 @@ class Etcd:
         yield self.env.timeout(back)
 
     def list_keys(self, keys: int) -> Process:
-        """Read `keys` keys, with store.mu shared. Simplified, as in the model under test: a read never waits to begin."""
+        """Read `keys` keys, with store.mu shared: behind who waits for it or has it exclusively, and not during a commit."""
         began, ended = self.env.now, self.env.event()
+        while self._exclusive is not None:
+            yield self._exclusive
         self._running_lists.append(ended)
-        yield self.env.timeout(keys * (self._costs.read_key + self._costs.index_key))
+        while self._committing is not None:
+            yield self._committing
+        walk = self.env.event()
+        self._walks.append(walk)
+        if self._walk_begins is not None and not self._walk_begins.triggered:
+            self._walk_begins.succeed()
+        yield self.env.timeout(keys * self._costs.index_key)
+        self._walks.remove(walk)
+        walk.succeed()
+        yield self.env.timeout(keys * self._costs.read_key)
         self._running_lists.remove(ended)
         ended.succeed()
         self.lists.append((int(self.env.now), int(self.env.now - began)))
@@ -636,9 +651,14 @@ class Etcd:
             request: Request = yield from self._to_apply.next()
             reached = env.now
             if request.op == "compact":
-                yield env.all_of(self._running_lists)  # store.mu, exclusive
+                self._exclusive = env.event()  # store.mu
+                yield env.all_of(self._running_lists)
             with self._lock.request() as turn:
                 yield turn
+                if request.op != "compact":
+                    yield env.all_of(self._walks)  # who comes later waits for it; simplified: for no time
+                    if self._walk_begins is not None:  # it takes turns with a compaction
+                        yield env.timeout(self._costs.index_turn)
                 yield env.timeout(self._apply_cost() + request.value_bytes * self._costs.apply_per_kib // 1024)
                 request.effect = self._apply(request)
                 if request.op == "compact" and request.effect == "UNCHANGED":  # a compaction on its way is made durable at once
@@ -646,6 +666,9 @@ class Etcd:
                     self._compactions_due.put(request.expected)
                 elif self._pending >= self._etcd.batch_limit:
                     yield from self._commit()
+            if request.op == "compact":
+                self._exclusive, done = None, self._exclusive
+                done.succeed()
             self._applied += 1
             self.entries.append((int(env.now), int(env.now - request.handed), int(env.now - reached), request.effect))
             request.tell(request.effect)
@@ -698,6 +721,7 @@ class Etcd:
     def _commit(self) -> Process:
         """Write the dirty pages and make them durable, then the meta page. Who calls holds the lock."""
         began = self.env.now
+        self._committing = done = self.env.event()
         pages = self.store.pages.commit()
         yield self.env.timeout(pages * self._costs.page_write)
         if self.store.pages.bytes_total > self._length:
@@ -707,6 +731,8 @@ class Etcd:
         yield from self._file.sync(pages * PAGE)
         yield from self._file.sync(PAGE)
         self._pending = 0
+        self._committing = None
+        done.succeed()
         self.commits.append((int(self.env.now), int(self.env.now - began)))
         self._note_size()
 
@@ -716,7 +742,7 @@ class Etcd:
         while True:
             revision = yield from self._compactions_due.next()
             kept = self.store.kept_by_compaction(revision)
-            yield env.timeout(self.store.keys_live * costs.index_walk)
+            yield from self._walk_index(self.store.keys_live * costs.index_walk)
             began, position, walked = env.now, -1, compaction.batch
             while walked == compaction.batch:
                 asked = env.now
@@ -744,6 +770,17 @@ class Etcd:
                     batch_took = env.now - asked if self._pauses_by_ticks else 0
                     yield env.timeout(max(0, compaction.pause - batch_took))
             self.compactions.append((int(env.now), int(env.now - began)))
+
+    def _walk_index(self, left: Nanoseconds) -> Process:
+        """A compaction's walk, which stands still while lists walk."""
+        env = self.env
+        while left:
+            while self._walks:
+                yield self._walks[0]
+            self._walk_begins, began = env.event(), env.now
+            yield env.any_of([env.timeout(left), self._walk_begins])
+            left -= env.now - began
+        self._walk_begins = None
 
 
 def _table(law: laws.Distribution) -> distributions.Table:

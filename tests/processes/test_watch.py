@@ -95,7 +95,7 @@ def test_a_consistent_list_is_not_of_what_is_still_to_be_done():
     world = World(apply=lambda: 10 * SECOND)
     world.preload(pod("there"))
     world.hub.cacher("pod").fill()
-    world.hub.read = lambda at: at  # it was on its way before the write
+    world.hub.fetch = lambda at, _writer, _walked, _returned, then: then(at, at)  # it was on its way before the write
     late = world.put(pod("late"))
     world.put_once()
     request, call = world.list(List(MOST_RECENT, 0))

@@ -12,6 +12,7 @@ from sim.clientgo.reflector import List, OpenWatch, ReflectorSettings
 from sim.etcd.request import Outcome, Shape
 from sim.processes.events import Alarm, Call, Clock
 from sim.processes.informer import Informer
+from sim.processes.reads import Told as Answer
 from sim.processes.reflector import Bookmark, End, Happened, ListRequest, Stream, Told
 from sim.processes.watch import WatchHub
 from sim.streams import Stream as Uniforms
@@ -46,14 +47,17 @@ class World:
         self.objects: dict[ObjectKey, int] = {}
         """The truth, as soon as everything is done."""
         jitter = Uniforms(1, "bookmarks", 8).uniform
-        self.hub = WatchHub(self.env, self.server, lag, self._leader_read, jitter, window, lambda: self.revision)
+        self.hub = WatchHub(self.env, self.server, lag, self._fetch, jitter, window, lambda: self.revision)
         self.hub.attach(self._respond)
         self.requests = 0
+        self.fetched: list[tuple[int, int]] = []
+        """Keys walked and returned, of each read from etcd."""
 
     # ---- etcd
 
-    def _leader_read(self, at: Nanoseconds) -> Nanoseconds:
-        return max(at + self._read, self.last)
+    def _fetch(self, at: Nanoseconds, _writer: int, walked: int, returned: int, then: Answer) -> None:
+        self.fetched.append((walked, returned))
+        then(at, max(at + self._read, self.last))
 
     def preload(self, key: ObjectKey) -> None:
         self.revision += 1
