@@ -10,7 +10,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sim.assembly import World
-from sim.etcd.fan_out import FanOut
 from sim.metrics.histogram import Histogram
 from sim.metrics.recorder import STEPS, WAL_COUNTED_ONCE, Recorder
 from sim.metrics.steady import WARM_UP, settled_after
@@ -18,6 +17,7 @@ from sim.processes.reconcilers import WriteTally
 from sim.processes.running import RunningController
 from sim.result import Distribution, Run, upper_seconds
 from sim.units import HOUR, MINUTE, SECOND, Nanoseconds, seconds
+from sim.watch_figures import watch_figures
 
 _WRITES: Final = (
     "requests", "succeeded", "unchanged", "changed", "conflicts", "failed", "given_up", "lost_updates", "transactions",
@@ -182,6 +182,7 @@ def summarise(recorder: Recorder, variant: str, seed: int, wall_seconds: float) 
         metrics[f"workloads.{name}.writes.transactions_per_change"] = _per_change([tally])
     metrics |= _fleets(recorder)
     metrics |= guard_figures(world, horizon, series)
+    metrics |= watch_figures(world, horizon, series)
     metrics |= _alerts(recorder)
     if recorder.scraper is not None:
         status |= {
@@ -265,27 +266,12 @@ def _fleets(recorder: Recorder) -> dict[str, float | None]:
         found[f"workloads.{name}.map.lost_updates"] = threads.lost
         found[f"workloads.{name}.map.ended_seconds"] = threads.ended / SECOND
     return found
-def _watched(prefix: str, fans: list[FanOut]) -> dict[str, float | None]:
-    """What watchers of storms heard, and how late."""
-    puts = sum(fan.puts for fan in fans)
-    return {
-        f"{prefix}.watch_events": sum(fan.events for fan in fans),
-        f"{prefix}.watch_apply_seconds": sum(fan.applying for fan in fans) / SECOND,
-        f"{prefix}.watch_beyond_channel": sum(fan.beyond for fan in fans),
-        f"{prefix}.watch_backlog": max((fan.most for fan in fans), default=0),
-        f"{prefix}.watch_lag_seconds": max((fan.longest for fan in fans), default=0) / SECOND,
-        f"{prefix}.watch_lag_mean_seconds": sum(fan.total for fan in fans) / puts / SECOND if puts else None,
-    }
-
-
 def guard_figures(world: World, horizon: Nanoseconds, series: pd.DataFrame) -> dict[str, float | None]:
     """What storms offered, what readers found, and what guards did."""
     storms = [storm.tally for storm in world.storms.values()]
     metrics: dict[str, float | None] = {f"storm.{figure}": sum(getattr(s, figure) for s in storms) for figure in _STORMS}
     for name, storm in world.storms.items():
         metrics |= {f"workloads.{name}.storm.{figure}": getattr(storm.tally, figure) for figure in _STORMS}
-        metrics |= _watched(f"workloads.{name}.storm", [storm.tally.fan_out])
-    metrics |= _watched("storm", [storm.fan_out for storm in storms])
     for name, limiter in world.guards.limiters.items():
         metrics[f"guards.{name}.admitted"] = limiter.admitted
         metrics[f"guards.{name}.refused"] = limiter.refused

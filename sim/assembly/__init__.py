@@ -17,6 +17,7 @@ from sim.assembly.faults import Calendars
 from sim.assembly.fleets import Fleets
 from sim.assembly.ground import Ground, table
 from sim.assembly.guards import Guards, guards
+from sim.assembly.watching import Watching
 from sim.assembly.workloads import Workloads
 from sim.etcd.backend import Backend
 from sim.etcd.member import Member
@@ -76,6 +77,7 @@ class World:
     guards: Guards
     rollouts: dict[str, Rollout]
     memories: dict[str, Memory]
+    watching: Watching | None
 
     @property
     def servers(self) -> list[ApiServer]:
@@ -113,6 +115,7 @@ def build(scenario: Scenario, seed: int, horizon: Nanoseconds | None = None) -> 
         workloads.storms, calendars, workloads.lookups, guards(ground, cluster.door, servers.gateways),
         controllers.rollouts(),
         cluster.memories,
+        cluster.watching,
     )  # fmt: skip
 
 

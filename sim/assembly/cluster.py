@@ -9,12 +9,14 @@ from sim.assembly.faults import Calendars
 from sim.assembly.ground import Ground
 from sim.assembly.guards import guarded
 from sim.assembly.members import Members
+from sim.assembly.watching import watching
 from sim.etcd.backend import Backend
 from sim.etcd.bbolt import Pages
 from sim.etcd.memory import Memory
 from sim.etcd.mvcc import Mvcc
 from sim.etcd.request import Op, Outcome, Shape
 from sim.etcd.rules import BackendCosts, BackendRules
+from sim.etcd.watched_backend import WatchedBackend
 from sim.processes import background
 from sim.processes.elections import ElectionRules, Elections
 from sim.processes.events import Call, Ghost
@@ -54,18 +56,20 @@ class Cluster:
         followers, leading = self.members.lead(first, 0), self.members.by_name[first]
         pages = Pages(small_follows_fill=release >= (3, 6, 0))
         mvcc = Mvcc(pages, keep_tombstone_at_compaction=_since(release, 34, 16))
-        self.backend = Backend(
-            mvcc, pages, leading.file, leading.apply,
-            BackendCosts(
-                costs.scan, costs.delete, costs.index_walk, costs.index_turn, costs.page_write, costs.defrag,
-                costs.defrag_mb,
-            ),
-            BackendRules(
-                etcd.batch_interval, etcd.batch_limit, etcd.compaction.batch, etcd.compaction.pause,
-                (3, 5, 16) <= release <= (3, 5, 18), _since(release, 30, 12), etcd.entries_per_snapshot, _since(release, 24, 8),
-            ),
-            [*ground.shapes.values(), *self.client_shapes.values(), self.compact_shape], len(ground.writers),
+        backend_costs = BackendCosts(
+            costs.scan, costs.delete, costs.index_walk, costs.index_turn, costs.page_write, costs.defrag,
+            costs.defrag_mb,
         )  # fmt: skip
+        backend_rules = BackendRules(
+            etcd.batch_interval, etcd.batch_limit, etcd.compaction.batch, etcd.compaction.pause,
+            (3, 5, 16) <= release <= (3, 5, 18), _since(release, 30, 12), etcd.entries_per_snapshot, _since(release, 24, 8),
+        )  # fmt: skip
+        shapes = [*ground.shapes.values(), *self.client_shapes.values(), self.compact_shape]
+        self.watching = watching(ground, shapes)
+        parts = mvcc, pages, leading.file, leading.apply, backend_costs, backend_rules, shapes, len(ground.writers)
+        self.backend = Backend(*parts)
+        if self.watching is not None:
+            self.backend = WatchedBackend(*parts, self.watching.watchers, self.watching.writer)
         self.members.beside(self.backend)
         beside = len(etcd.members) == 1 and not _since(release, 21, 5)
         rules = LeaderRules(

@@ -12,7 +12,6 @@ from sim.assembly.cluster import Cluster
 from sim.assembly.fleets import Fleets
 from sim.assembly.ground import Ground, pairs
 from sim.assembly.releases import written
-from sim.etcd.fan_out import FanOut
 from sim.journal import Samples
 from sim.processes import clients
 from sim.processes.churn import PodChurn
@@ -132,9 +131,6 @@ class Workloads:
             doors = [entrance.propose for entrance in self._cluster.entrances.of(workload.target)]
             storm = Storm(ground.env, clients.in_turn(doors), shape, writer, times, way, request, back_off, jitter)
         self.storms[name] = storm
-        if workload.watchers:
-            shape.apply_ns += workload.watchers * costs.watch_event
-            storm.tally.fan_out = FanOut(workload.watchers, costs.watch_event, workload.watch_send)
         storm.begin()
         if feed is not None:
             self._rolls_out(name, workload, storm, feed, gaps)
@@ -208,7 +204,7 @@ class Workloads:
             if (created is not None and created.create == kind) or (recorded is not None and recorded.object == kind):
                 writers.append(name)
         for name, workload in scenario.workloads.items():
-            if kind in declared.objects_of(workload).values() and not isinstance(workload, declared.Lists):
+            if kind in declared.objects_of(workload).values() and not isinstance(workload, declared.READERS):
                 writers.append(name)
         live = self._cluster.backend.live_by_writer
         return scenario.etcd.preload.get(kind, 0) + sum(live[self.ground.writer(name)] for name in writers)

@@ -27,8 +27,8 @@ WAIT: Final = 1.0
 
 
 Station = Literal[
-    "database", "disk", "log", "lists", "compaction", "applier", "webhook", "errors", "hot loop", "seats", "client limiter",
-    "watch", "workers",
+    "database", "disk", "log", "lists", "rounds", "compaction", "applier", "webhook", "errors", "hot loop", "seats",
+    "client limiter", "watch", "workers",
 ]  # fmt: skip
 
 
@@ -96,6 +96,18 @@ def lists(load: Load) -> Finding | None:
     evidence = _seen(load, "etcd.list_seconds.max", "etcd.list_seconds.count", "etcd.apply_seconds.max", lists_running=busy)
     return Finding("lists", "lists of very many keys keep etcd busy and hold up compactions and snapshots", "",
                    "pages and fewer lists: workloads.*.every, informers instead; fewer objects", evidence)  # fmt: skip
+
+
+def rounds(load: Load) -> Finding | None:
+    """etcd reads history for watchers that are behind, under the lock that every write needs."""
+    share = load.figure("etcd.watch_locked_share")
+    if share < 0.1 or load.figure("etcd.apply_seconds.p99") < APPLY:
+        return None
+    evidence = _seen(load, "etcd.watch_locked_share", "etcd.watch_round_seconds.max", "etcd.slow_watchers.max",
+                     "etcd.apply_seconds.p99")  # fmt: skip
+    return Finding("rounds", "watchers at etcd are far behind: each round that reads for them holds the lock that writes need", "",
+                   "watchers that begin nearer to the newest revision, or read faster: workloads.*.behind, .takes, .stall",
+                   evidence)  # fmt: skip
 
 
 def compaction(load: Load) -> Finding | None:
@@ -218,5 +230,5 @@ def workers(load: Load) -> Finding | None:
 
 
 RULES: Final[tuple[Rule, ...]] = (
-    full, disk, log, lists, compaction, applier, webhook, errors, hot_loop, seats, limiter, watch, workers,
+    full, disk, log, lists, rounds, compaction, applier, webhook, errors, hot_loop, seats, limiter, watch, workers,
 )  # fmt: skip

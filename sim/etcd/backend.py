@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sim.etcd.bbolt import Pages
 from sim.etcd.mvcc import Mvcc
@@ -167,10 +168,11 @@ class Backend(Store):
     def _apply_many(self, entry: Many, now: Nanoseconds, asks: Nanoseconds) -> Nanoseconds:
         """As above, for many puts under fresh names: when the next entry may ask. Nothing else holds the lock within a stretch."""
         mvcc, shape, writer, draw, tail = self.mvcc, entry.shape, entry.writer, self._apply_cost, self.tail
-        extra, left, parts = shape.apply_ns, entry.count, []
+        left, parts = entry.count, []
         while left:
             if self._next_due <= asks:
                 self._run_until(asks)
+            extra = shape.apply_ns
             begins = self._free if self._free > asks else asks
             if self._index_until > begins:
                 begins = self._index(begins)
@@ -204,6 +206,7 @@ class Backend(Store):
             waited = np.flatnonzero((starts > now) & (latencies > tail.threshold))[:: _ONE_OF]
             for place in waited.tolist():
                 tail.waited(now, int(starts[place]), int(latencies[place]), _ONE_OF)
+            self._stored(shape, entry.revision, times)
             parts.append(times)
             left -= count
             asks = done
@@ -212,6 +215,9 @@ class Backend(Store):
         entry.handed, entry.times = now, np.concatenate(parts)
         entry.done = int(entry.times[-1])
         return asks
+
+    def _stored(self, shape: Shape, revision: int, times: NDArray[np.int64]) -> None:
+        """A stretch of a cohort is in the store, up to `revision`, each put at its time: for who wants to know."""
 
     def _snapshot(self, asks: Nanoseconds) -> Nanoseconds:
         """The applier takes a snapshot: behind running lists (store.mu) a commit, which delays no answer but the next ones."""

@@ -130,10 +130,7 @@ class Recorder:
         for storm in world.storms.values():
             storm.settle(now)
         backend.advance(now)
-        times, latencies, executions, codes = backend.applied.take(now)
-        for name, storm in world.storms.items():
-            if storm.tally.fan_out.watchers:
-                storm.tally.fan_out.hear(times[codes == world.writers.index(name) * CODES + Outcome.CREATED])
+        _, latencies, executions, codes = backend.applied.take(now)
         histograms["etcd.apply_seconds"].record(latencies)
         histograms["etcd.apply_execution_seconds"].record(executions)
         if len(latencies) >= _ENOUGH:
@@ -152,6 +149,8 @@ class Recorder:
         ):
             histograms[name].record(journal.take(now)[1])
         self._commits(now)
+        if world.watching is not None:
+            _forget(world.watching.watchers.slow, now)
         self._removed += int(backend.removed.take(now)[1].sum())
         _forget(backend.database, now)
         for latencies_of in world.latencies:
@@ -288,11 +287,19 @@ class Recorder:
                 "informer.degenerate_keys": sum(part.degenerate_keys for part in world.informers),
                 "informer.objects_lost": sum(part.objects_lost for part in world.informers),
                 "cache.zero_value_keys": sum(controller.cache.zero_values for controller in world.controllers),
+                **self._watchers(now),
                 **{f"guards.{name}.rate_per_second": limiter.rate for name, limiter in world.guards.limiters.items()},
                 **{f"guards.{name}.state": max(one.state for one in same) for name, same in world.guards.breakers.items()},
                 **{f"guards.{name}.invalid_share": same[0].invalid_share for name, same in world.guards.breakers.items()},
             }
         )
+
+
+    def _watchers(self, now: Nanoseconds) -> dict[str, float]:
+        if self.world.watching is None:
+            return {}
+        watchers = self.world.watching.watchers
+        return {"etcd.slow_watchers": watchers.slow.value_at(now, 0), "etcd.watch_pending_events": watchers.pending(now)}
 
 
 def _forget(journal: Journal, now: Nanoseconds) -> None:

@@ -15,7 +15,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.etcd.fan_out import FanOut
 from sim.etcd.request import CONFLICT, Op, Outcome, Shape
 from sim.journal import Journal, Samples
 from sim.processes.events import Alarm, Call, Clock
@@ -73,7 +72,6 @@ class StormTally:
     given_up: int = 0
     answers: Journal = field(default_factory=Journal)
     failures: Samples = field(default_factory=Samples)
-    fan_out: FanOut = field(default_factory=FanOut)
 
 
 @dataclass(frozen=True, slots=True)

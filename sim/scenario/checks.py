@@ -14,7 +14,8 @@ from sim.scenario.machines import device
 from sim.scenario.quantities import format_size
 from sim.scenario.refusal import Problem, shown, undeclared
 from sim.scenario.rollouts import OBSERVED
-from sim.scenario.workloads import Lists, Objects, PodChurn, Storm, objects_of
+from sim.scenario.watches import Watches
+from sim.scenario.workloads import READERS, Lists, Objects, PodChurn, Storm, objects_of
 
 if TYPE_CHECKING:
     from sim.scenario.informers import Informer
@@ -44,7 +45,8 @@ def problems(scenario: Scenario) -> list[Problem]:
     found += _cohorts(scenario)
     found += _targets(scenario)
     asking = scenario.controllers or scenario.background.nodes or any(
-        not isinstance(workload, Storm) or workload.updates for workload in scenario.workloads.values()
+        not isinstance(workload, Storm | Watches) or (isinstance(workload, Storm) and workload.updates)
+        for workload in scenario.workloads.values()
     )
     if not scenario.apiservers and asking:
         found.append(("apiservers", '"{}" is not allowed; controllers, workloads and nodes need at least one'))
@@ -284,6 +286,8 @@ def _idle(scenario: Scenario) -> Iterator[str]:
             yield f"workloads.{name}.rollout.partition: no pod is left to be rolled out"
         if isinstance(workload, Lists | Storm) and workload.from_ >= horizon:
             yield f"workloads.{name}.from: begins after the horizon and never happens"
+        if isinstance(workload, Watches) and workload.at >= horizon:
+            yield f"workloads.{name}.at: comes after the horizon and never happens"
     written = set(_written(scenario))
     for name, webhook in scenario.webhooks.items():
         if webhook.object and webhook.object not in written:
@@ -296,7 +300,7 @@ def _written(scenario: Scenario) -> Iterator[str]:
     """Objects that somebody may write."""
     yield from (scenario.background.node_object, scenario.background.lease_object)
     for workload in scenario.workloads.values():
-        if not isinstance(workload, Lists):
+        if not isinstance(workload, READERS):
             yield from objects_of(workload).values()
         if isinstance(workload, Storm) and workload.updates is not None:
             yield workload.updates

@@ -196,6 +196,15 @@ class Costs(Section):
     )
     apply_per_kib: Duration = field(5 * MICROSECOND, "Added to `apply` for each KiB of value.", "assumed")
     watch_event: Duration = field(2 * MICROSECOND, "For each matching watcher, inside apply.", "assumed")
+    watch_scan: Duration = field(
+        1_800,
+        "For each revision read for watchers that are behind, lock held.",
+        "measured: 1.75 to 2.2 us with `watch_match`, values of 400 B (tests/etcd/record_watchers.py)",
+    )
+    watch_match: Duration = field(100, "To look for the watchers of such a revision, and for each of them.", "assumed")
+    watch_marshal: Duration = field(
+        1 * MICROSECOND, "A stream's sender: for each event of a response after the first.", "assumed"
+    )
     scan: Duration = field(
         800,
         "Compaction: for each revision walked, lock held.",

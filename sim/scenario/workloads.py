@@ -19,6 +19,7 @@ from sim.scenario.refusal import refused, shown
 from sim.scenario.retry import Retry
 from sim.scenario.section import Section, field, required
 from sim.scenario.services import FLEETS, Certificates, Coordination, Telemetry
+from sim.scenario.watches import Watches
 from sim.units import MICROSECOND, SECOND, Nanoseconds
 
 
@@ -129,9 +130,13 @@ class Storm(Section):
     rtt: Duration = field(200 * MICROSECOND, "Round trip to etcd.", "assumed: the same zone")
     target: Target = field("leader", "Whom they ask, in turn: whoever leads, the members that do not lead at the start, or all.")
     watchers: Annotated[Count, no_more_than(100_000)] = field(
-        0, "Watchers at etcd of what they write, a stream each: each takes `costs.watch_event` of every apply of that object."
+        0,
+        "Watchers at etcd of that object, a stream each: while synced each takes `costs.watch_event` of every apply; who finds its "
+        "channel full falls behind, and is read for.",
     )
-    watch_send: PositiveDuration = field(10 * MICROSECOND, "What a watcher's stream needs to send one event.", "assumed")
+    watch_send: PositiveDuration = field(
+        10 * MICROSECOND, "What a watcher's stream needs to send a response with one event.", "assumed"
+    )
     retry: Retry = field(Retry(), "What the callers do when they are refused or not answered.")
 
     @model_validator(mode="after")
@@ -177,6 +182,7 @@ class Lookups(Section):
 
 _KINDS: Final[dict[str, type[Section]]] = {
     "pod_churn": PodChurn, "lists": Lists, "objects": Objects, "writers": Writers, **FLEETS, "storm": Storm, "lookups": Lookups,
+    "watches": Watches,
 }  # fmt: skip
 
 
@@ -218,7 +224,8 @@ Workload = Annotated[
     | Annotated[Telemetry, Tag("<telemetry>")]
     | Annotated[MapAccess, Tag("<map_access>")]
     | Annotated[Storm, Tag("<storm>")]
-    | Annotated[Lookups, Tag("<lookups>")],
+    | Annotated[Lookups, Tag("<lookups>")]
+    | Annotated[Watches, Tag("<watches>")],
     Discriminator(lambda value: f"<{value['kind'] if isinstance(value, Mapping) else value.kind}>"),
     BeforeValidator(_known),
 ]
@@ -227,4 +234,8 @@ Workload = Annotated[
 def objects_of(workload: Section) -> dict[str, str]:
     """The kinds of objects that a workload names, by field."""
     fields = (name for name in type(workload).model_fields if name == "object" or name.endswith("_object"))
-    return {name: getattr(workload, name) for name in fields}
+    return {name: kind for name in fields if (kind := getattr(workload, name)) is not None}
+
+
+READERS: Final = (Lists, Watches)
+"""Workloads that write nothing."""

@@ -46,9 +46,12 @@ _CODES: Final = (
 
 
 class Connection:
-    """One HTTP/2 connection; calls are queued by `call`, leave with `flush`, and come back from `receive` by their number."""
+    """One HTTP/2 connection; calls are queued by `call`, leave with `flush`, and come back from `receive` by their number.
 
-    def __init__(self, host: str, port: int):
+    bounded: the peer may have no more under way to us than the windows that HTTP/2 begins with; it is not told what we have read.
+    """
+
+    def __init__(self, host: str, port: int, bounded: bool = False):
         self.socket = socket.create_connection((host, port), timeout=10)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._authority = f"{host}:{port}".encode()
@@ -63,11 +66,10 @@ class Connection:
         self.on_event: Callable[[bytes], None] | None = None
         self._watches: set[int] = set()
         # No header table, so that the peer's header blocks are self-contained; and no flow control towards us.
-        settings = struct.pack(">HIHI", 1, 0, 4, _LARGEST_WINDOW)
-        self._out = [
-            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", _frame(_SETTINGS, 0, 0, settings),
-            _frame(_WINDOW, 0, 0, struct.pack(">I", _LARGEST_WINDOW - _FIRST_WINDOW)),
-        ]  # fmt: skip
+        settings = struct.pack(">HIHI", 1, 0, 4, _FIRST_WINDOW if bounded else _LARGEST_WINDOW)
+        self._out = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", _frame(_SETTINGS, 0, 0, settings)]
+        if not bounded:
+            self._out.append(_frame(_WINDOW, 0, 0, struct.pack(">I", _LARGEST_WINDOW - _FIRST_WINDOW)))
         self.flush()
 
     def call(self, method: str, message: bytes) -> int:

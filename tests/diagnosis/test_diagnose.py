@@ -43,6 +43,10 @@ CAUSES: dict[str, dict[str, Any]] = {
     },
     "compaction": {"etcd.preload": {"junk": 400_000}, "etcd.compaction.every": "15s"},
     "lists": {"etcd.preload": {"junk": 200_000}, "workloads.lister": {"kind": "lists", "object": "junk", "every": "2s"}},
+    "rounds": {
+        "horizon": "20s", "etcd.preload": {"junk": 200_000},
+        "workloads.laggard": {"kind": "watches", "watchers": 1, "object": "junk", "behind": 200_000, "at": "1s"},
+    },
     "database": {
         "etcd.quota": "20MB", "workloads.storm": {"kind": "storm", "object": "junk", "rate": "800/s", "for": "50s"},
     },
@@ -75,7 +79,7 @@ def simulated(changes: Mapping[str, Any]) -> sim.Run:
 def neutral(run: sim.Run) -> tuple[sim.Run, dict[str, str]]:
     """The same run with every declared name replaced, and without its incidents. Also: new names to old ones."""
     kept = ("node-heartbeats", "leader-elections", "kube-apiserver", "etcd", "preloaded")
-    declared = ["users", "operator", "crowd", "lister", "storm", "guard", "junk", "app", "api"]
+    declared = ["users", "operator", "crowd", "lister", "storm", "guard", "junk", "app", "api", "laggard"]
     names = {old: f"x{number}" for number, old in enumerate(declared)}
 
     def renamed(figure: str) -> str:
