@@ -43,6 +43,7 @@ class Entrances:
         self._leading = Entrance(door, reads)
         self._entrances: dict[str, Entrance] = {}
         self.gates: dict[str, Gate] = {}
+        self._tell()
 
     def of(self, target: Target) -> list[Entrance]:
         """Where clients knock, in turn: at the leader of the moment; at all who vote; at those of them that do not lead yet."""
@@ -59,7 +60,9 @@ class Entrances:
         self._tell()
 
     def _tell(self) -> None:
-        self._lead.listeners = [gate.hand_over for gate in self.gates.values() if gate.follower is not None]
+        lead = self._lead
+        lead.listeners = [gate.hand_over for gate in self.gates.values() if gate.follower is not None]
+        lead.copies = sum(one.cpu is not None and one.member.name not in self.gates for one in lead.followers)
 
     def _at(self, name: str) -> Entrance:
         if name not in self._entrances:

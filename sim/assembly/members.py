@@ -48,10 +48,16 @@ class Members:
         for (one, other), route in self.routes.items():
             route.cut(self._calendars.cuts(one, other, self._led[one], self._led[other]))
         kind = TroubledFollower if self._calendars.among_members else Follower
-        return [
+        followers = [
             kind(member, self.routes[name, other], self.routes[other, name])
             for other, member in self.by_name.items() if other != name
         ]  # fmt: skip
+        costs, cpu = self._ground.scenario.etcd.costs, self.by_name[name].cpu
+        for follower in followers:
+            if cpu is not None and follower.member.cpu is cpu and costs.follower:
+                follower.cpu, follower.entry = cpu, costs.entry
+                follower.turn, follower.wake = round(costs.ready * costs.follower), round(costs.wake * costs.follower)
+        return followers
 
     def beside(self, backend: Backend) -> None:
         """What the leader's log shares its disk with."""

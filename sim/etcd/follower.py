@@ -7,9 +7,9 @@ Of one follower at most 512 messages are under way. A request is a message of it
 an acknowledgement goes then, in messages of up to 1 MiB.
 
 Sources: etcd server/etcdserver/raft.go (start: a follower sends after its save; maxSizePerMsg, maxInflightMsgs); go.etcd.io/raft
-raft.go (maybeSendAppend, stepLeader), tracker/progress.go (IsPaused), util.go (limitSize). Simplified: it pays for a message's
-bytes as they arrive, at its disk's bandwidth, not in the save; what waited for an acknowledgement does not wait for the leader's
-save besides; it is never behind enough to need a snapshot.
+raft.go (maybeSendAppend, stepLeader), tracker/progress.go (IsPaused), util.go (limitSize); etcd server/storage/wal/wal.go (cut).
+Simplified: what waited for an acknowledgement does not wait for the leader's save besides; each message writes a HardState, and a
+segment is full by message, not by save.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from collections import deque
 from typing import Final
 
 from sim.etcd.member import Member
+from sim.hardware.cpu import Cpu
 from sim.hardware.route import Route
 from sim.units import Bytes, Nanoseconds
 
@@ -31,17 +32,27 @@ WINDOW: Final = 512
 """Most messages to one follower that it has not acknowledged (maxInflightMsgs)."""
 
 
+Postponed = tuple[int, Nanoseconds, Nanoseconds]
+"""An acknowledgement that is later than was said, newest first: of which follower with a vote, when it was to come, and comes."""
+
+
 class Follower:
     """One follower's log, as the leader's messages make it grow. `there` and `back` are the ways from and to the leader.
 
-    Each message brings its own three draws, there, fdatasync and back; a save takes that of the first message that rides in it.
+    Each message brings its own three draws, there, fdatasync and back; a save takes that of the first message that rides in it, and
+    the bytes of all.
 
-    arrived: when each message has come, from the one with the ordinal `noted_from` on (see `noted`).
+    cpu: the cores that it shares with the leader, None where it has its own. turn, entry: what a turn of its Ready loop and each
+    message in it cost there; wake: what a turn costs on other threads, nanoseconds.
+
+    arrived: when each message has come, from the one with the ordinal `noted_from` on (see `noted`). postponed: acknowledgements
+    that come later because another message has joined their save; place: its own in that list.
     """
 
     __slots__ = (
-        "_back", "_departs", "_draws", "_ended", "_last_ack", "_last_arrival", "_log", "_ns_per_byte", "_save_ends", "_save_starts",
-        "_spare", "_stalls", "_there", "_took", "_unacked", "_under_way", "_window", "arrived", "member", "noted_from",
+        "_back", "_departs", "_draws", "_ended", "_last_ack", "_last_arrival", "_log", "_ns_per_byte", "_riding", "_save_ends",
+        "_save_starts", "_spare", "_stalls", "_there", "_took", "_unacked", "_under_way", "_window", "_works", "arrived", "cpu",
+        "entry", "member", "noted_from", "place", "postponed", "turn", "wake",
     )  # fmt: skip
 
     def __init__(self, member: Member, there: Route, back: Route):
@@ -53,6 +64,12 @@ class Follower:
         self._last_arrival: Nanoseconds = 0
         self._save_starts: Nanoseconds = -1
         self._save_ends: Nanoseconds = member.busy_until
+        self._works: list[Nanoseconds] = []  # of the last save: of each of its fdatasyncs, with the bytes
+        self._riding: list[tuple[Nanoseconds, int]] = []  # messages in that save, and their way back
+        self.cpu: Cpu | None = None
+        self.turn = self.entry = self.wake = 0
+        self.place = -1
+        self.postponed: list[Postponed] = []
         self._last_ack: Nanoseconds = 0
         self._unacked: deque[tuple[Nanoseconds, int]] = deque()  # (acknowledged at, messages): some may be by now
         self._under_way = 0  # messages in it
@@ -72,23 +89,96 @@ class Follower:
         arrived = sent + there
         if arrived < self._last_arrival:  # one stream: in order
             arrived = self._last_arrival
-        self._last_arrival = arrived = arrived + int(size * self._ns_per_byte)
-        self._log.written += size + 40  # wal.HARD_STATE_FRAME
-        ends = self._save_ends
-        if arrived > self._save_starts:  # else it rides in the save already planned
+        self._last_arrival = arrived
+        work = fdatasync + int(size * self._ns_per_byte)
+        if self.cpu is not None:
+            work += self._waits(self.cpu, sent, messages, arrived > self._save_starts)
+        full = self._log.write(size + 40)  # wal.HARD_STATE_FRAME
+        if arrived <= self._save_starts:  # it rides in the save already planned
+            ends = self._join(work - fdatasync, full)
+        else:
+            ends = self._save_ends
             self._save_starts = starts = arrived if arrived > ends else ends
-            ends = starts + fdatasync
+            ends = starts + work
             if self._stalls is not None:
                 ends = self._stalls.finish(starts, ends)
             self._save_ends = ends
             self._ended(ends)
             self._took(ends - starts)
+            self._works, self._riding = [work], []
+            if full:
+                ends = self._cut()
+        self._riding.append((back, messages))
         acked = ends + back
         if acked < self._last_ack:
             acked = self._last_ack
         self._last_ack = acked
         self._unacked.append((acked, messages))
         return acked
+
+    def _waits(self, cpu: Cpu, now: Nanoseconds, messages: int, turns: bool) -> Nanoseconds:
+        """How much longer a save takes on shared cores: its turn's work, and a wait for a core before it and after its fdatasync.
+
+        turns: whether a turn of its Ready loop begins with these messages.
+        """
+        wait, own = cpu.wait(now), self.entry * messages
+        if turns:
+            own += self.turn
+            cpu.urge(now, self.wake)
+        cpu.urge(now, own)
+        return 2 * wait + own if turns else own
+
+    def _over(self, ends: Nanoseconds) -> Nanoseconds:
+        """When the process knows of an fdatasync that is over."""
+        return ends
+
+    def _answered(self, ends: Nanoseconds, back: Nanoseconds) -> Nanoseconds:
+        """When an answer is there that leaves at `ends`."""
+        return ends + back
+
+    def _cut(self) -> Nanoseconds:
+        """A segment is cut after the save: fdatasyncs of the new file and of the directory. When they are done."""
+        self._log.cut()
+        draw = self.member.wal.draw
+        self._works += [draw(), draw()]
+        return self._lay()
+
+    def _lay(self) -> Nanoseconds:
+        """Note the fdatasyncs of the planned save again: when the last one is over."""
+        times, durations = self.member.saves.times, self.member.saves.columns[0]
+        while times and times[-1] - durations[-1] >= self._save_starts:
+            times.pop()
+            durations.pop()
+        ends = self._save_starts
+        for work in self._works:
+            starts = ends
+            ends = self._over(starts + work if self._stalls is None else self._stalls.finish(starts, starts + work))
+            times.append(ends)
+            durations.append(ends - starts)
+        self._save_ends = ends
+        return ends
+
+    def _join(self, write: Nanoseconds, full: bool) -> Nanoseconds:
+        """One more message rides in the planned save, which takes longer by its bytes: when that is over.
+
+        Acknowledgements that were said come later, too.
+        """
+        self._works[0] += write
+        ends = self._cut() if full else self._lay()
+        unacked, riding = self._unacked, self._riding
+        first = len(unacked) - len(riding)
+        last = unacked[first - 1][0] if first else 0
+        late: list[Postponed] = []
+        for number, (back, messages) in enumerate(riding, first):
+            said = unacked[number][0]
+            last = max(self._answered(ends, back), last)
+            if last != said:
+                unacked[number] = last, messages
+                late.append((self.place, said, last))
+        if self.place >= 0:
+            self.postponed.extend(reversed(late))
+        self._last_ack = last
+        return ends
 
     def _squeeze(self, sent: Nanoseconds, size: Bytes, entries: int) -> Nanoseconds:
         """As `append`, where not all of it may go: some now, the rest as acknowledgements make room, in messages that are full."""
@@ -218,28 +308,37 @@ class TroubledFollower(Follower):
         self._under_way += messages
         there, fdatasync, back = self._draws()
         member = self.member
-        self._through = max(self._there.arrives(sent, there), self._through) + int(size * self._ns_per_byte)
+        self._through = max(self._there.arrives(sent, there), self._through)
         arrived = max(member.down.after(self._through), self._last_arrival)
-        self._log.written += size + 40  # wal.HARD_STATE_FRAME
-        ends = self._save_ends
-        while True:
-            if arrived > self._save_starts:
+        work = fdatasync + int(size * self._ns_per_byte)
+        if self.cpu is not None:
+            work += self._waits(self.cpu, sent, messages, arrived > self._save_starts)
+        full = self._log.write(size + 40)  # wal.HARD_STATE_FRAME
+        if arrived <= self._save_starts:
+            ends = self._join(work - fdatasync, full)
+        else:
+            ends = self._save_ends
+            while True:
                 starts = max(arrived, ends)
-                ends = starts + fdatasync if self._stalls is None else self._stalls.finish(starts, starts + fdatasync)
+                ends = starts + work if self._stalls is None else self._stalls.finish(starts, starts + work)
                 lost = member.crash_between(arrived, ends)
-                if lost is not None:  # gone with the process: sent again
-                    arrived, ends = lost + _RECONNECT, lost
-                    continue
-                self._save_starts = starts
-                self._save_ends = ends = member.down.after(ends)
-                self._ended(ends)
-                self._took(ends - starts)
-            break
+                if lost is None:
+                    break
+                arrived, ends = lost + _RECONNECT, lost  # gone with the process: sent again
+            self._save_starts, self._works, self._riding = starts, [work], []
+            ends = self._cut() if full else self._lay()
         self._last_arrival = arrived
-        acked = max(self._back.arrives(ends, back), self._last_ack)
+        self._riding.append((back, messages))
+        acked = max(self._answered(ends, back), self._last_ack)
         self._last_ack = acked
         self._unacked.append((acked, messages))
         return acked
+
+    def _over(self, ends: Nanoseconds) -> Nanoseconds:
+        return self.member.down.after(ends)
+
+    def _answered(self, ends: Nanoseconds, back: Nanoseconds) -> Nanoseconds:
+        return self._back.arrives(ends, back)
 
     def answers(self, at: Nanoseconds) -> Nanoseconds:
         """When the leader could have the answer to a message without entries that reaches it at `at` where all is well."""

@@ -88,6 +88,7 @@ class Lead(Leader):
         self._disk, self._sync, self._cpu = member.wal, member.wal.sync, member.cpu
         self.log = member.log
         self._by_name = {follower.member.name: follower for follower in followers}
+        self._watch_acks()
 
     # ---- who has what
 
@@ -104,12 +105,12 @@ class Lead(Leader):
     @property
     def slow_until(self) -> Nanoseconds:
         """When what is in flight will be committed, as far as it is known."""
-        return max((committed for committed, _ in self._in_flight), default=0)
+        return max((flying[0] for flying in self._in_flight), default=0)
 
     @property
     def stuck_since(self) -> Nanoseconds:
         """When the oldest request came that is not committed yet; 0 without one."""
-        return next((entry.arrives for _, batch in self._in_flight for entry in batch[:1]), 0)
+        return next((entry.arrives for flying in self._in_flight for entry in flying[1][:1]), 0)
 
     def be_wary(self, patience: Nanoseconds) -> None:
         """A batch that takes longer than that to be committed may cost the lead (see `doubted`)."""
@@ -157,6 +158,11 @@ class Lead(Leader):
             return times[-1] if times and times[-1] - durations[-1] <= now < times[-1] else now
         return max(self._by_name[name].saving(now), self._by_name[name].member.busy_until)
 
+    @property
+    def followers(self) -> list[Follower]:
+        """All other members, as the leader of now reaches them."""
+        return self._followers
+
     def follower(self, name: str) -> Follower | None:
         """A member as the leader of now reaches it; None for the leader itself."""
         return self._by_name.get(name)
@@ -172,7 +178,7 @@ class Lead(Leader):
             return end, [piece for piece in self._tails[name][1] if piece.ordinal > handed]
         pieces = (
             Piece(ordinal, self._terms.get(ordinal, self.term), batch)
-            for ordinal, (_, batch) in enumerate(self._in_flight, handed + 1)
+            for ordinal, (_, batch, _, _) in enumerate(self._in_flight, handed + 1)
         )
         return end, [piece for piece in pieces if piece.ordinal <= end.index]
 
@@ -214,12 +220,26 @@ class Lead(Leader):
                     batch[place] = Ghost(entry)
                 if not isinstance(entry, Ghost):
                     self._gone(entry, now, now)
+        if self.leads and self._sent > now and self._in_flight:
+            self._unsend()
         if saving:  # it never ended
             self._save_times.pop()
             self._save_durations.pop()
         if self.leads:
             self._inbox = []
             self.step_down(now)
+
+    def _unsend(self) -> None:
+        """The last batch has not left when the process ends: nobody has it."""
+        batch = self._in_flight.pop()[1]
+        count = sum(entry.count if isinstance(entry, Cohort) else 1 for entry in batch)
+        self.batches -= 1
+        self.entries -= count
+        self.log.index -= count
+        self._unsaved = 0
+        for follower in self._followers:
+            follower.arrived.pop()
+        self._orphans.append(batch)
 
     def _gone(self, waiting: Call | Cohort, now: Nanoseconds, at: Nanoseconds) -> None:
         self.deadlines.failed += waiting.count - waiting.expired if isinstance(waiting, Cohort) else 1
@@ -286,7 +306,7 @@ class Lead(Leader):
     def _lose(self, now: Nanoseconds, pieces: list[Piece]) -> None:
         """What the next leader does not have waits in vain; so does what its old leader never sent."""
         kept = {id(piece.batch) for piece in pieces}
-        lost = [*self._orphans, *(batch for _, batch in self._in_flight)]
+        lost = [*self._orphans, *(flying[1] for flying in self._in_flight)]
         if self.leads:  # it does not know yet that it is deposed
             back = self.member.down.after(now)
             if back > now:
@@ -334,7 +354,8 @@ class Lead(Leader):
         self._save_durations.append(saved - sent)
         if acks:
             committed = max(saved, sorted(acks)[self._quorum_ack])
-        self._in_flight, self._known = deque((committed, batch) for batch in [*pending, []]), 0
+        self._postponed.clear()
+        self._in_flight, self._known = deque((committed, batch, saved, acks) for batch in [*pending, []]), 0
         self._rest(saved)
 
     def _begin(self, now: Nanoseconds) -> None:

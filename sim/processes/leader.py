@@ -25,7 +25,7 @@ from simpy.events import NORMAL
 
 from sim.etcd import wal
 from sim.etcd.backend import Backend
-from sim.etcd.follower import Follower
+from sim.etcd.follower import Follower, Postponed
 from sim.etcd.request import COHORT, PUT_ONCE
 from sim.hardware.cpu import Cpu
 from sim.hardware.disk import NEVER, Disk
@@ -37,6 +37,8 @@ from sim.processes.leader_rules import LeaderRules
 from sim.processes.refusals import Refusals
 from sim.units import MILLISECOND, Bytes, Nanoseconds
 
+Flying = tuple[Nanoseconds, list[Waiting], Nanoseconds, list[Nanoseconds]]
+"""A batch in flight: committed at; its entries; saved here at; acknowledged at, by each follower with a vote."""
 Told = Callable[[Nanoseconds, Nanoseconds, bool, list[list[Waiting]]], None]
 """Hears of batches that are committed: now, when the message leaves that tells of it, whether entries ride in it, and they."""
 PORTION: Final[Bytes] = 2**20
@@ -61,6 +63,8 @@ class Leader:
         self._sync = disk.sync
         self._appends = [follower.append for follower in followers if follower.member.votes]
         self._learners = [follower.append for follower in followers if not follower.member.votes]
+        self._postponed: list[Postponed] = []
+        self._watch_acks()
         self._quorum_ack = (len(self._appends) + 1) // 2 - 1
         self._patience: Nanoseconds = NEVER  # a batch that takes longer to commit may cost the lead
         self._stops_at: Nanoseconds = NEVER  # when the leading member's process next does nothing
@@ -77,13 +81,16 @@ class Leader:
         self._inbox: list[Waiting] = []
         self.listeners: list[Told] = []
         """Who hears what is committed, with the leader's next message."""
+        self.copies = 0
+        """Followers on the same cores that apply and commit the same at about the same time."""
         self._surfaced: list[list[Waiting]] = []  # what they hear next
-        self._in_flight: deque[tuple[Nanoseconds, list[Waiting]]] = deque()  # (committed at, batch), in log order
+        self._in_flight: deque[Flying] = deque()  # in log order
         self._heaviest: Bytes = 0  # largest batch so far
         self._queue: deque[tuple[Nanoseconds, list[Waiting]]] = deque()  # handed over at, and not looked at by the applier yet
         self._barrier = Alarm(env, self._go_on)
         self._known = 0  # batches in flight of which the last turn knew that they are committed: too much for one turn
         self._busy_until: Nanoseconds = 0
+        self._sent: Nanoseconds = 0  # when the last batch leaves for the followers
         self._save_ended = Alarm(env, self._turn)
         self._committed = Alarm(env, self._turn)
         self.deadlines = Deadlines(env, rules.request_timeout, self._unanswered)
@@ -254,7 +261,7 @@ class Leader:
                     self._heaviest = size
                 self.batches += 1
                 self.entries += count
-                sent = now + self._ready + self._entry * count
+                sent = self._sent = now + self._ready + self._entry * count
                 acks: list[Nanoseconds] = []
                 for append in self._appends:  # sent before our own save
                     acks.append(append(sent, size, count))  # noqa: PERF401 (a comprehension is a call of its own)
@@ -268,11 +275,12 @@ class Leader:
                     log.cut()
                     committed = saved = self._cut(saved)
                 if acks:
-                    acks.sort()
-                    quorum = acks[self._quorum_ack]
+                    quorum = sorted(acks)[self._quorum_ack]
                     if quorum > saved:
                         committed = quorum
-                in_flight.append((committed, batch))
+                if self._postponed:
+                    self._postpone()
+                in_flight.append((committed, batch, saved, acks))
                 self._busy_until = busy_until = saved
                 if self._surfaced:
                     self._tell(now, sent, True)
@@ -353,7 +361,7 @@ class Leader:
         committed = sum(1 for _ in takewhile(lambda flying: flying[0] <= now, in_flight))
         news = committed > self._known
         for left in range(committed, 0, -1):
-            at, batch = in_flight[0]
+            at, batch, saved, acks = in_flight[0]
             for place, entry in enumerate(batch):
                 size = wal.entry(entry.data, index)
                 if isinstance(entry, Cohort):
@@ -361,7 +369,7 @@ class Leader:
                 if taken and taken + size > PORTION:
                     self._known = left
                     if place:
-                        in_flight[0] = at, batch[place:]
+                        in_flight[0] = at, batch[place:], saved, acks
                         self._hand_over(now, batch[:place])
                     return True, news
                 taken += size
@@ -388,7 +396,10 @@ class Leader:
             self._surfaced.append(batch)
         timeout, cpu = self._timeout, self._cpu
         if cpu is not None:
-            cpu.urge(now, self._backend.take_work())
+            work = self._backend.take_work()
+            cpu.urge(now, work)
+            for _ in range(self.copies):
+                cpu.urge(now, work)
         waited = self.commit_waits.add
         for entry in batch:
             if entry.op is COHORT:
@@ -444,6 +455,25 @@ class Leader:
             if self._backend.barrier < NEVER:
                 return
 
+    def _postpone(self) -> None:
+        """Acknowledgements come later than followers said: so do commits that have not surfaced."""
+        in_flight = self._in_flight
+        for place, said, comes in self._postponed:
+            acks = next((flying[3] for flying in reversed(in_flight) if flying[3] and flying[3][place] == said), None)
+            if acks is None:
+                continue
+            acks[place] = comes
+            quorum = sorted(acks)[self._quorum_ack]
+            for number, (_, batch, saved, same) in enumerate(in_flight):
+                if same is acks:
+                    in_flight[number] = max(saved, quorum), batch, saved, acks
+        self._postponed.clear()
+
+    def _watch_acks(self) -> None:
+        """Followers tell what is postponed."""
+        for place, follower in enumerate(follower for follower in self._followers if follower.member.votes):
+            follower.place, follower.postponed = place, self._postponed
+
     def _hand_over_many(self, now: Nanoseconds, cohort: Cohort, reached: Nanoseconds) -> None:
         self.commit_waits.extend(reached - cohort.arrivals)
         if self._cpu is not None:
@@ -452,7 +482,7 @@ class Leader:
 
     def _unanswered(self) -> list[list[Waiting]]:
         """Lists of requests that wait for their answer, each by age."""
-        return [*(batch for _, batch in self._queue), *(batch for _, batch in self._in_flight), self._inbox]
+        return [*(batch for _, batch in self._queue), *(flying[1] for flying in self._in_flight), self._inbox]
 
 
 def _entries(batch: list[Waiting]) -> int:

@@ -42,7 +42,7 @@ class LoneLeader(Lead):
             self.log.cut()
             saved = self._cut(saved)
         self._busy_until = saved
-        self._in_flight.append((begins, batch))
+        self._in_flight.append((begins, batch, saved, []))
         if self._committed.callbacks is None:
             self._committed.arm(begins - now)
 

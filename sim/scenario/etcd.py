@@ -17,6 +17,7 @@ from sim.scenario.links import Link, Network
 from sim.scenario.quantities import (
     Count,
     Duration,
+    Fraction,
     Name,
     PositiveCount,
     PositiveDuration,
@@ -187,6 +188,12 @@ class Costs(Section):
         0,
         "CPU that one turn of the Ready loop takes on other threads: whoever is woken, and looks for work before it sleeps again.",
         "none: a fit of `etcdsim validate` has it; some 0.1-0.3 ms on a machine of two cores",
+    )
+    follower: Fraction = field(
+        0.0,
+        "A turn of a follower's Ready loop, as a part of a leader's, where the two share a machine; above 0 its entries, applies "
+        "and commits take their part of the cores, too.",
+        "none: what followers take is in a fitted `request`; measured on a machine of two cores: 0.5",
     )
     entry: Duration = field(8 * MICROSECOND, "Serial cost of one entry in the Ready loop.", "assumed: as `request`")
     apply: Distribution = field(

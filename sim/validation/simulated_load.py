@@ -146,8 +146,10 @@ class SimulatedLoad:
         return Call(self.world.env, self.world.leader.propose, self._writer)
 
     def _knock(self, number: int) -> tuple[Call, Read]:
-        """A write and a read of the client with that number, at the member that it is connected to."""
-        entrance = self._entrances[number % len(self._entrances)]
+        """A write and a read of the client with that number, at the member that its connection leads to."""
+        load = self.load
+        connection = number // load.generators % max(1, load.connections // load.generators)
+        entrance = self._entrances[connection % len(self._entrances)]
         return Call(self.world.env, entrance.propose, self._writer), entrance.reads.call(self._writer)
 
     def _once(self, env: Clock, call: Call, read: Read, request: Request) -> Generator[Any, Any, bool]:

@@ -8,7 +8,7 @@ time: streams and their tables, the scenario, sizes in bytes, the pages that one
 every request at the same nanosecond; where they do not, one of them has misread etcd (test_oracle.py).
 
 Two things happen at one nanosecond where nothing is drawn between them. A request that finds the Ready loop idle starts its turn
-at once; a message that reaches a follower as a save starts rides in it.
+at once; a message that reaches a follower as a save starts rides in it; an acknowledgement that comes as a save ends counts.
 
 Sources: etcd server/etcdserver/raft.go (start), server/storage/wal/wal.go (Save, cut), server/etcdserver/server.go (applyAll,
 snapshot), server/storage/backend (backend.go run, batch_tx.go Unlock), server/storage/mvcc (kvstore.go Compact, Commit;
@@ -179,28 +179,26 @@ class Disk:
 
 
 class Wire:
-    """One direction of a stream between two members: messages arrive in order, each when its bytes are through."""
+    """One direction of a stream between two members: messages arrive in order."""
 
-    def __init__(self, env: Environment, bandwidth: float | None, deliver: Callable[[Any], None], cuts: Spells = ()):
+    def __init__(self, env: Environment, deliver: Callable[[Any], None], cuts: Spells = ()):
         self._env, self._deliver, self._cuts = env, deliver, cuts
-        self._ns_per_byte = 0.0 if bandwidth is None else SECOND / bandwidth
         self._under_way = Mailbox(env)
         env.process(self._carry())
 
-    def send(self, message: Any, way: Nanoseconds, size: Bytes = 0) -> None:
+    def send(self, message: Any, way: Nanoseconds) -> None:
         leaves = int(self._env.now)
         for cut, healed in self._cuts:
             if cut <= leaves < (through := retried(cut, healed)):
                 leaves = through
-        self._under_way.put((leaves + way, size, message))
+        self._under_way.put((leaves + way, message))
 
     def _carry(self) -> Process:
         env = self._env
         while True:
-            arrives, size, message = yield from self._under_way.next()
-            takes = max(0, arrives - env.now) + int(size * self._ns_per_byte)
-            if takes:  # else it waited behind an earlier one, and arrives with it
-                yield env.timeout(takes)
+            arrives, message = yield from self._under_way.next()
+            if arrives > env.now:  # else it waited behind an earlier one, and arrives with it
+                yield env.timeout(arrives - env.now)
             self._deliver(message)
 
 
@@ -219,21 +217,26 @@ def retried(cut: Nanoseconds, healed: Nanoseconds) -> Nanoseconds:
 class Follower:
     """Saves what has come, all of it at once, and acknowledges each message after that.
 
-    Each message brings its draws with it: its ways, and what a save takes that it is the first to ride in.
+    Each message brings its draws with it: its ways, what a save takes that it is the first to ride in, and what cutting a segment
+    takes where it fills one.
     """
 
     def __init__(
-        self, env: Environment, disk: Disk, there: Draw, back: Draw, bandwidth: float, acknowledged: Callable[[int], None],
-        cuts: Spells = (), pauses: Spells = (),
+        self, env: Environment, disk: Disk, there: Draw, back: Draw, bandwidth: float, segment: Bytes,
+        acknowledged: Callable[[int], None], cuts: Spells = (), pauses: Spells = (), after: Event | None = None,
     ):  # fmt: skip
         self._env, self.disk, self._way_there, self._way_back, self._pauses = env, disk, there, back, pauses
         self._inbox = Mailbox(env)
-        self._there = Wire(env, bandwidth, self._inbox.put, cuts)
-        self._back = Wire(env, None, self._acked, cuts)
+        self._there = Wire(env, self._arrived, cuts)
+        self._back = Wire(env, self._acked, cuts)
+        self._ns_per_byte, self.log = SECOND / bandwidth, Log(segment, 0)
         self._acknowledged = acknowledged
         self._under_way: list[int] = []  # messages of each part of a batch that is sent and not acknowledged
         self._waiting: list[tuple[int, list[Bytes]]] = []  # batches, or their rests, for which there is no room
-        env.process(self._save())
+        self.has = 0  # the last batch in its log, saved or not
+        self.saving: Event | None = None
+        self.serves = True  # whoever it hears
+        env.process(self._save(after))
 
     def send(self, batch: int, size: Bytes, entries: int) -> None:
         """The leader sends the entries of a batch, each a message of its own while the window has room.
@@ -251,8 +254,17 @@ class Follower:
     def _send(self, ends: int | None, size: Bytes, messages: int) -> None:
         """ends: the batch that this is the last part of."""
         self._under_way.append(messages)
-        way = self._way_there()
-        self._there.send((ends, self.disk.draw(), self._way_back()), way, size)
+        way, fdatasync, way_back = self.draw()
+        self.log.write(size + wal.HARD_STATE_FRAME)
+        files = []
+        if self.log.full:
+            self.log.cut()
+            files = [self.disk.draw() for _ in ("new file", "directory")]
+        self._there.send((ends, fdatasync, int(size * self._ns_per_byte), files, way_back), way)
+
+    def draw(self) -> tuple[Nanoseconds, Nanoseconds, Nanoseconds]:
+        """What a message takes there, to save and back."""
+        return self._way_there(), self.disk.draw(), self._way_back()
 
     def _acked(self, ends: int | None) -> None:
         self._under_way.pop(0)
@@ -284,20 +296,34 @@ class Follower:
         now = int(self._env.now)
         return max((until - now for begins, until in self._pauses if begins <= now < until), default=0)
 
-    def _save(self) -> Process:
+    def _arrived(self, message: Any) -> None:
+        self.has = max(self.has, message[0] or 0)
+        self._inbox.put(message)
+
+    def _save(self, after: Event | None) -> Process:
+        """after: the end of a save that it is in."""
+        if after is not None:
+            yield after
         while True:
             if not self._inbox.messages:
                 yield self._inbox.sleep()
             yield self._env.timeout(self._paused())
             yield self._env.timeout(0)  # what arrives at this very instant rides too
+            if not self.serves:
+                return
+            self.saving = self._env.event()
             messages = self._inbox.take_all()
-            _, fdatasync, _ = messages[0]
-            yield from self.disk.work(fdatasync)
-            if paused := self._paused():  # the disk is done, but nobody knows
-                yield self._env.timeout(paused)
-                ended, took = self.disk.syncs.pop()
-                self.disk.syncs.append((ended + paused, took + paused))
-            for batch, _, way_back in messages:
+            fdatasync = messages[0][1] + sum(write for _, _, write, _, _ in messages)
+            for work in (fdatasync, *(work for _, _, _, files, _ in messages for work in files)):
+                yield from self.disk.work(work)
+                if paused := self._paused():  # the disk is done, but nobody knows
+                    yield self._env.timeout(paused)
+                    ended, took = self.disk.syncs.pop()
+                    self.disk.syncs.append((ended + paused, took + paused))
+            over, self.saving = self.saving, None
+            if over.callbacks:  # somebody waits for it
+                over.succeed()
+            for batch, _, _, _, way_back in messages:
                 self._back.send(batch, way_back)
 
 
@@ -463,8 +489,11 @@ class Etcd:
         self._compactions_due = Mailbox(env)
         self._pending = self._handed = self._applied = 0
         self._preload()
-        for process in (self._ready_loop, self._applier, self._commit_timer, self._compactor):
-            env.process(process())
+        self._packing = False  # whether the last batch has not left yet
+        self._surfaced = 0  # batches that the leader knows to be committed
+        self._at_work = [
+            env.process(process()) for process in (self._ready_loop, self._applier, self._commit_timer, self._compactor)
+        ]
         for name, group in scenario.clients.items():
             think = self._delays(group.think, f"clients.{name}.think")
             for number in range(group.clients):
@@ -481,8 +510,9 @@ class Etcd:
         stalls = self._spells("disk_stall", lambda fault: fault.hits(name, file))
         return Disk(self.env, self._delays(law, f"etcd.{name}.{file}"), profile.bandwidth, stalls, behind)
 
-    def _follower(self, leading: str, name: str, number: int) -> Follower:
-        network = self._etcd.network
+    def _follower(self, leading: str, name: str, number: int, known: Follower | None = None) -> Follower:
+        """known: the same member under an earlier leader."""
+        network, log = self._etcd.network, self.log
 
         def way(link: str) -> Draw:
             if not network.jitter:
@@ -490,14 +520,16 @@ class Etcd:
             return Delays(self._streams(f"etcd.link.{link}"), network.rtt // 2 + distributions.exponential(network.jitter / 2)).draw
 
         def acknowledged(batch: int) -> None:
-            self.log.acked[number] = batch
+            log.acked[number] = batch
             self._inbox.ring()
 
         there, back = way(f"{leading}-{name}"), way(f"{name}-{leading}")
         bandwidth = device(self.scenario, name, "wal").profile.bandwidth
+        segment = self._etcd.segment_size
         cuts = self._spells("partition", lambda fault: fault.link == f"{leading}-{name}")
         pauses = self._spells("pause", lambda fault: fault.target == f"members.{name}")
-        return Follower(self.env, self._disk(name, "wal"), there, back, bandwidth, acknowledged, cuts, pauses)
+        disk, after = (self._disk(name, "wal"), None) if known is None else (known.disk, known.saving)
+        return Follower(self.env, disk, there, back, bandwidth, segment, acknowledged, cuts, pauses, after)
 
     def _spells(self, kind: str, concerns: Callable[[Fault], bool]) -> list[tuple[Nanoseconds, Nanoseconds]]:
         faults = [fault for fault in self.scenario.faults.values() if fault.kind == kind and concerns(fault)]
@@ -610,6 +642,7 @@ class Etcd:
                 waiting = waiting[portion:]
             if surfaced > surfaced_before and not self._applies_beside:
                 log.write(wal.HARD_STATE_FRAME)  # in the page buffer until the next sync
+            self._surfaced = surfaced
             hard_state_only = not self._inbox.messages
             surfaced_before = surfaced
             if hard_state_only:
@@ -625,7 +658,9 @@ class Etcd:
             full = log.full
             if full:
                 log.cut()
+            self._packing = True
             yield env.timeout(costs.ready + costs.entry * len(batch))
+            self._packing = False
             if self._applies_beside:
                 self._hand_over(batch)
             for follower in self.followers.values():  # before our own save
@@ -634,6 +669,8 @@ class Etcd:
             if full:
                 for _ in ("new file", "directory"):
                     yield from self.wal.sync(0)
+            if self.followers:
+                yield env.timeout(0)  # an acknowledgement of this very instant counts
             log.saved += 1
 
     def _hand_over(self, batch: list[Request]) -> None:

@@ -258,6 +258,7 @@ class Case:
 
 QUICK = {"fdatasync": {"mean": "700us", "sd": "240us"}, "bandwidth": "110MB/s"}
 SLOW = {"fdatasync": {"median": "2ms", "p99": "9ms"}, "backend_fdatasync": {"median": "9ms", "p99": "40ms"}, "bandwidth": "30MB/s"}
+NARROW = {"fdatasync": {"median": "1ms", "p99": "6ms"}, "bandwidth": "8MB/s"}
 WIDE = {**QUICK, "bandwidth": "8GB/s"}
 TWO_DISKS = {"cores": "off", "disks": {"log": {"profile": QUICK}, "data": {"profile": SLOW}}}
 EXPONENTIAL = {"quantiles": {0: "0s", 0.5: "700us", 0.9: "2300us", 0.99: "4600us", 1: "9ms"}}
@@ -342,6 +343,7 @@ CASES = {
     "far members": case("2s", 60, "5ms", 5, network={"rtt": "10ms", "jitter": "8ms"}),
     "no jitter": case("1s", 20, network={"rtt": "1ms", "jitter": "0s"}),
     "slow disks": case("3s", 60, disk=SLOW),
+    "narrow disks": case("1s", 60, "5ms", 5, disk=NARROW, network={"rtt": "2ms", "jitter": "3ms"}),
     "log and backend apart": case("2s", 30, members=1, apart=True),
     "small batch limit": case("300ms", 100, batch_limit=37),
     "long batch interval": case("2s", 30, "10ms", batch_interval="700ms"),
@@ -495,10 +497,23 @@ def test_a_case_that_nobody_thought_of(seed: int) -> None:
 def each_message_has_its_own_save(patched: pytest.MonkeyPatch) -> None:
     def append(self: Follower, sent: Nanoseconds, size: Bytes, messages: int) -> Nanoseconds:
         there, fdatasync, back = self._draws()
-        self._save_ends = max(sent + there + int(size * self._ns_per_byte), self._save_ends) + fdatasync
+        self._save_ends = max(sent + there, self._save_ends) + fdatasync + int(size * self._ns_per_byte)
         return int(self._save_ends + back)
 
     patched.setattr(Follower, "append", append)
+
+
+def nobody_pays_for_who_joins_a_save(patched: pytest.MonkeyPatch) -> None:
+    join = Follower._join
+    patched.setattr(Follower, "_join", lambda self, write, full: join(self, 0, full))
+
+
+def what_was_said_of_a_joined_save_stands(patched: pytest.MonkeyPatch) -> None:
+    patched.setattr(Leader, "_postpone", lambda self: self._postponed.clear())
+
+
+def followers_cut_for_nothing(patched: pytest.MonkeyPatch) -> None:
+    patched.setattr(Follower, "_cut", lambda self: self._save_ends)
 
 
 def acknowledgements_overtake(patched: pytest.MonkeyPatch) -> None:
@@ -622,6 +637,9 @@ def deletes_do_not_commit(patched: pytest.MonkeyPatch) -> None:
     ("mutation", "name"),
     [
         (each_message_has_its_own_save, "far members"),
+        (nobody_pays_for_who_joins_a_save, "narrow disks"),
+        (what_was_said_of_a_joined_save_stands, "narrow disks"),
+        (followers_cut_for_nothing, "segments"),
         (acknowledgements_overtake, "far members"),
         (all_but_one_are_a_quorum, "5 members, medium"),
         (the_timer_does_not_wait_for_its_commit, "slow disks"),

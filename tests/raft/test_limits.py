@@ -30,10 +30,10 @@ def disk(save: Nanoseconds) -> Disk:
 
 
 def follower(kind: type[Follower] = Follower) -> Follower:
-    """An acknowledgement comes 4 ms after what is sent to an idle one: 1 ms there, a save of 2 ms, 1 ms back."""
+    """An acknowledgement comes 4 ms after what is sent to an idle one: 1 ms there, a save of 2, 1 back. Segments never end."""
     there, back = (Route(lambda: MILLISECOND, lambda: MILLISECOND) for _ in range(2))
     log = disk(2 * MILLISECOND)
-    return kind(Member("b", True, log, log, lambda: 0, None, wal.Segments(), WalFiles(wal.SEGMENT, 10**5, 5, 3)), there, back)
+    return kind(Member("b", True, log, log, lambda: 0, None, wal.Segments(2**60), WalFiles(wal.SEGMENT, 10**5, 5, 3)), there, back)
 
 
 @pytest.mark.parametrize("kind", [Follower, TroubledFollower])

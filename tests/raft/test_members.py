@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from cluster_help import DISK, Seen, cluster
 
+import sim
+from sim.scenario import from_dict
 from sim.simulation import run_variant
 
 SLOW = {"fdatasync": {"constant": "20ms"}, "bandwidth": "110MB/s"}
@@ -45,3 +47,22 @@ def test_two_of_five_may_be_away() -> None:
     seen = Seen(cluster(away, "6s", members=5))
     seen.check()
     assert seen.world.leader.changes == 0
+
+
+def test_followers_that_share_the_leaders_cores_slow_it_down() -> None:
+    """With `costs.follower` their turns and applies take part of the cores; without, or on machines of their own, they do not."""
+
+    def rate(machines: str, share: float) -> float:
+        described = {
+            "horizon": "400ms",
+            "etcd": {
+                "members": {name: {"machine": "same" if machines == "one" else name} for name in "abc"},
+                "compaction": {"by": "never"}, "costs": {"follower": share, "wake": "200us"},
+            },
+            "machines": {name: {"cores": 2} for name in (("same",) if machines == "one" else "abc")},
+            "apiservers": {}, "clients": {"load": {"clients": 60}},
+        }  # fmt: skip
+        return next(iter(sim.run(from_dict(described)).values())).metrics["etcd.request_seconds.count"] or 0
+
+    assert rate("one", 0.5) < 0.9 * rate("one", 0)
+    assert rate("three", 0.5) == rate("three", 0)
