@@ -7,6 +7,7 @@ Its mean is the law's mean but for rounding within a slice.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,10 +31,13 @@ def lognormal(median: float, p99: float) -> Table:
     return np.asarray(median * np.exp(sigma * special.ndtri(PROBABILITIES)), dtype=np.float64)
 
 
+@lru_cache(64)
 def gamma(mean: float, sd: float) -> Table:
-    """Gamma law with this mean and standard deviation, nanoseconds."""
+    """Gamma law with this mean and standard deviation, nanoseconds; read-only, for its inversion is dear and each run asks anew."""
     shape = (mean / sd) ** 2
-    return np.asarray(special.gammaincinv(shape, PROBABILITIES) * (mean / shape), dtype=np.float64)
+    found: Table = np.asarray(special.gammaincinv(shape, PROBABILITIES) * (mean / shape), dtype=np.float64)
+    found.flags.writeable = False
+    return found
 
 
 def exponential(mean: float) -> Table:

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim.units import Nanoseconds
+
+NONE: Final[NDArray[np.int64]] = np.zeros(0, dtype=np.int64)
+"""No samples: an observer looks at two dozen places a step, and at most of them nothing has happened."""
 
 
 class Samples:
@@ -31,6 +35,8 @@ class Samples:
 
     def take(self) -> NDArray[np.int64]:
         """Everything since the last call, nanoseconds."""
+        if not self._values:
+            return NONE
         values = np.array(self._values, dtype=np.int64)
         del self._values[:]
         return values
@@ -50,8 +56,9 @@ class Journal:
     def take(self, now: Nanoseconds) -> list[NDArray[np.int64]]:
         """Rows with a time up to `now`, removed: one array a column, the times first."""
         end = bisect_right(self.times, now)
-        if end:
-            self._last = [column[end - 1] for column in self.columns]
+        if not end:
+            return [NONE] * (1 + len(self.columns))
+        self._last = [column[end - 1] for column in self.columns]
         rows = [np.array(column[:end], dtype=np.int64) for column in (self.times, *self.columns)]
         for column in (self.times, *self.columns):
             del column[:end]

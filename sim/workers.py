@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -12,6 +13,7 @@ from multiprocessing.process import BaseProcess
 def begin_worker() -> None:
     """To be called once in a worker process: a parent that is killed takes it along, instead of leaving it to finish its work."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.freeze()  # what it was forked with lives as long as it does: each run's collection need not look at it
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_follow, args=(parent,), daemon=True).start()

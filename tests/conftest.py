@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,12 @@ import sim
 
 Simulated = Callable[..., sim.Run]
 _runs: dict[str, sim.Run] = {}
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays to the end: the collection before each run need not look at it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -151,13 +151,17 @@ class Recorder:
         self._commits(now)
         if world.watching is not None:
             _forget(world.watching.watchers.slow, now)
-        self._removed += int(backend.removed.take(now)[1].sum())
+        removed = backend.removed.take(now)[1]
+        if len(removed):
+            self._removed += int(removed.sum())
         _forget(backend.database, now)
         for latencies_of in world.latencies:
             requests, others = latencies_of.rest_requests.take(), latencies_of.other_requests.take()
-            histograms["rest_client.request_seconds"].record(requests)
-            histograms["apiserver.request_seconds"].record(requests - 2 * latencies_of.to_client)
-            histograms["apiserver.request_seconds"].record(others - 2 * latencies_of.to_client)
+            if len(requests):
+                histograms["rest_client.request_seconds"].record(requests)
+                histograms["apiserver.request_seconds"].record(requests - 2 * latencies_of.to_client)
+            if len(others):
+                histograms["apiserver.request_seconds"].record(others - 2 * latencies_of.to_client)
             histograms["rest_client.rate_limiter_seconds"].record(latencies_of.limiter_waits.take())
             histograms["etcd.request_seconds"].record(latencies_of.etcd_requests.take())
         histograms["etcd.commit_seconds"].record(world.leader.commit_waits.take())
@@ -215,7 +219,7 @@ class Recorder:
         times, durations = lead.saves.take(now)
         ends = [*(begins for begins, _ in lead.led[1:]), now + 1]
         for (begins, name), end in zip(lead.led, ends, strict=True):
-            if end > self._observed:
+            if end > self._observed and len(times):
                 histograms[f"members.{name}.wal_fsync_seconds"].record(durations[(times >= begins) & (times < end)])
         self._observed = now
         lead.trim()
@@ -240,6 +244,8 @@ class Recorder:
             histogram.record(member.commit_times(begins[~own], pages[~own], page_write))
 
     def _count(self, codes: NDArray[np.int64]) -> None:
+        if not len(codes):
+            return
         counts = np.bincount(codes, minlength=len(self.by_writer) * CODES).reshape(-1, CODES)
         for writer, row in zip(self.by_writer, counts.tolist(), strict=True):
             writer.created += row[Outcome.CREATED]
@@ -262,14 +268,19 @@ class Recorder:
     def _row(self, now: Nanoseconds, latencies: NDArray[np.int64], saves: NDArray[np.int64]) -> None:
         world = self.world
         p50, p99, top = _quantiles(latencies)
+        created = updated = deleted = 0
+        for counts in self.by_writer:
+            created += counts.created
+            updated += counts.updated
+            deleted += counts.deleted
         self.rows.append(
             {
                 "seconds": now / SECOND,
-                "etcd.keys_live": self.keys_live,
-                "etcd.keys_created": sum(counts.created for counts in self.by_writer),
-                "etcd.puts": self.puts,
+                "etcd.keys_live": self._keys + created - deleted,
+                "etcd.keys_created": created,
+                "etcd.puts": created + updated,
                 "etcd.revision": self.revision,
-                "etcd.revisions_retained": self.retained,
+                "etcd.revisions_retained": self._retained + created + updated + deleted - self._removed,
                 "etcd.wal_bytes_written": world.leader.log.written,
                 "etcd.wal_bytes_on_disk": world.leader.member.files.on_disk,
                 "etcd.db_bytes_total": world.backend.database.value_at(now, 0),

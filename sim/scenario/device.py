@@ -7,6 +7,7 @@ as `etcdsim probe-disk` writes it), or a mapping inside a scenario.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -78,7 +79,17 @@ def load_profile(disk: str | Path | DeviceProfile, relative_to: Path | None = No
         known = data.names("devices")
         if called not in known:
             raise InputError(f'"{called}" is not a known device profile{_hint(called, known)}')
-        path = data.file("devices", called)
+        return _named(called)
+    return _from_file(path, called)
+
+
+@lru_cache(64)
+def _named(name: str) -> DeviceProfile:
+    """A profile that comes with the package: it does not change while a program runs, and each disk of each run asks for it."""
+    return _from_file(data.file("devices", name), name)
+
+
+def _from_file(path: Path, called: str) -> DeviceProfile:
     raw = read_file(path, called)
     try:
         return DeviceProfile.model_validate(raw)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def read_file(path: Path, called: str) -> dict[Any, Any]:
 def read_text(text: str, called: str) -> Any:
     """The value of a YAML text. Raises InputError in one line, with the line where there is one."""
     try:
-        return _plain(YAML(typ="safe", pure=True).load(text), ())
+        return _plain(_parsed(text), ())
     except DuplicateKeyError as error:
         key = str(error.problem).split('"')[1] if '"' in str(error.problem) else "?"
         raise InputError(f'{called}: line {_line(error)}: the key "{key}" is written twice') from None
@@ -42,6 +43,12 @@ def read_text(text: str, called: str) -> Any:
         raise InputError(f"{called}: line {_line(error)}: is not YAML: {_why(error)}") from None
     except (YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{called}: is not YAML: {' '.join(str(error).split())}") from None
+
+
+@lru_cache(64)
+def _parsed(text: str) -> Any:
+    """What the text holds; `_plain` gives each reader a copy of its own. The same few files are read again and again."""
+    return YAML(typ="safe", pure=True).load(text)
 
 
 def _line(error: MarkedYAMLError) -> int:
