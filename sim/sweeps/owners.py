@@ -19,15 +19,15 @@ except ImportError:  # pragma: no cover
 
 
 class Owner:
-    """This sweep's lock, held until `release` or the end of the process."""
+    """This sweep's lock, held until `release` or the end of the process; files of sweeps that were killed are taken away."""
 
     def __init__(self, folder: Path):
         folder.mkdir(exist_ok=True)
         self.name = uuid.uuid4().hex
         self._path = folder / self.name
-        self._file = os.open(self._path, os.O_CREAT | os.O_RDWR, 0o644)
-        if fcntl is not None:
-            fcntl.flock(self._file, fcntl.LOCK_EX)
+        self._file = _locked(self._path)
+        for other in [path.name for path in folder.iterdir() if path.name != self.name]:
+            is_alive(folder, other)
 
     def release(self) -> None:
         """Give the lock up, also in workers that inherited it."""
@@ -36,6 +36,19 @@ class Owner:
         if fcntl is not None:
             fcntl.flock(self._file, fcntl.LOCK_UN)
         os.close(self._file)
+
+
+def _locked(path: Path) -> int:
+    """The file, made and locked; made again where somebody took it for a dead one's before the lock was on it."""
+    while True:
+        file = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+        if fcntl is None:
+            return file
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_ino == os.fstat(file).st_ino:
+                return file
+        os.close(file)
 
 
 def is_alive(folder: Path, name: str) -> bool:
