@@ -11,30 +11,27 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from own_process import OwnProcess
 
 SCENARIO = "zero-value-leak-small"
-COMMAND = [sys.executable, "-c", "import sys; from sim.cli import main; sys.exit(main())"]
 MINE = "extends: zero-value-leak-small\nhorizon: 1m\n"
 QPS = "controllers.zero-pod-writer.client.qps"
 
 
 def etcdsim(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    process = subprocess.Popen(
-        [*COMMAND, *arguments], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    process = OwnProcess(*arguments, cwd=cwd, group=True)
     try:
         out, err = process.communicate(timeout=60)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)  # its workers too
         process.wait()
         raise
-    return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+    return subprocess.CompletedProcess(arguments, process.wait(), out, err)
 
 
 def contents(directory: Path) -> dict[str, bytes | None]:
@@ -236,16 +233,14 @@ def running(group: int) -> list[tuple[int, float]]:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_ctrl_c_ends_the_whole_group(workers: int, tmp_path: Path) -> None:
     """As a terminal sends it: to every process of the run at once."""
-    command = [*COMMAND, "run", "zero-value-leak", "--horizon", "20d", "--out", "result", "--workers", str(workers)]
-    process = subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    arguments = ["run", "zero-value-leak", "--horizon", "20d", "--out", "result", "--workers", str(workers)]
+    process = OwnProcess(*arguments, cwd=tmp_path, group=True)
     try:
-        # Starting takes a second of CPU; after three each variant that runs is on its way.
+        # Each variant that runs is on its way then.
         until = time.monotonic() + 300
-        while sum(cpu for _, cpu in running(process.pid)) < 2 + workers and time.monotonic() < until:
-            time.sleep(0.05)
-        assert process.poll() is None, process.stderr and process.stderr.read()
+        while sum(cpu for _, cpu in running(process.pid)) < 0.5 + workers / 2 and time.monotonic() < until:
+            time.sleep(0.02)
+        assert process.poll() is None
         assert len(running(process.pid)) == (1 if workers == 1 else 1 + workers)
         os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=120)  # the run itself would take half an hour

@@ -7,13 +7,13 @@ import random
 import resource
 import signal
 import sqlite3
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sweep_help import COMMAND, QPS, finish, start, tiny
+from own_process import OwnProcess
+from sweep_help import QPS, finish, start, tiny
 
 from sim.report.sweep_document import document
 from sim.scenario import dump
@@ -69,7 +69,7 @@ def children(of: int) -> list[int]:
         return []
 
 
-def kill_a_worker(process: subprocess.Popen[str], chance: random.Random) -> None:
+def kill_a_worker(process: OwnProcess, chance: random.Random) -> None:
     found = children(process.pid)
     if found:
         os.kill(chance.choice(found), signal.SIGKILL)
@@ -123,10 +123,7 @@ def test_a_full_disk(blink: Path, whole: dict[str, Any], tmp_path: Path) -> None
     """No file may grow beyond 130 kB: what fits is stored whole, the rest is told, and with room again nothing is missing."""
     store = tmp_path / "store"
     limit = 130_000
-    process = subprocess.Popen(
-        [*COMMAND, *map(str, command(blink, store, 1))], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-    )  # fmt: skip
+    process = OwnProcess(*command(blink, store, 1), first=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
     code, _, err = finish(process)
     assert code == 1, err
     assert "Traceback" not in err

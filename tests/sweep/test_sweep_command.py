@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
-from sweep_help import CONTROLLER, QPS, finish, rows_of, start
+from sweep_help import CONTROLLER, QPS, finish, here, rows_of, start
 
 from sim.cli import main
 from sim.sweeps.keys import model_version
@@ -65,7 +65,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("once")
     (folder / "blink.yaml").write_text(dump(tiny()))
-    code, out, err = finish(start("sweep", folder / "blink.yaml", *VARY, "-o", folder / "store", "--workers", "1", "--json"))
+    code, out, err = here("sweep", folder / "blink.yaml", *VARY, "-o", folder / "store", "--workers", "1", "--json")
     assert code == 0, err
     assert f"{RUNS} runs simulated, 0 already there, 0 failed" in err
     (folder / "printed.json").write_text(out)
@@ -73,20 +73,19 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def printed(store: Path, *options: str) -> str:
-    code, out, err = finish(start("results", store, *options))
+    code, out, err = here("results", store, *options)
     assert code == 0, err
     return out
 
 
 def test_the_same_bytes_by_two_workers_and_in_another_order(once: Path, blink_file: Path, tmp_path: Path) -> None:
-    code, out, err = finish(start("sweep", blink_file, *VARY, "-o", tmp_path / "two", "--workers", "2", "--json"))
+    code, out, err = here("sweep", blink_file, *VARY, "-o", tmp_path / "two", "--workers", "2", "--json")
     assert code == 0, err
     assert out == (once.parent / "printed.json").read_text() == printed(once, "--json")
     # the points of the first sweep are run before, in the other order, by one that asks for less
-    part = start("sweep", blink_file, "--vary", f"{QPS}=50,2", "--replications", "2", "-o", tmp_path / "parts", "--workers", "1")
-    assert finish(part)[0] == 0
-    again = start("sweep", blink_file, *VARY, "-o", tmp_path / "parts", "--workers", "2", "--json")
-    code, out, err = finish(again)
+    part = ["--vary", f"{QPS}=50,2", "--replications", "2", "-o", tmp_path / "parts", "--workers", "1"]
+    assert here("sweep", blink_file, *part)[0] == 0
+    code, out, err = here("sweep", blink_file, *VARY, "-o", tmp_path / "parts", "--workers", "2", "--json")
     assert (code, out) == (0, printed(once, "--json"))
     assert "10 runs simulated, 8 already there" in err
     for name in ("wall", str(tmp_path), os.uname().nodename):
@@ -168,14 +167,14 @@ def test_interrupted_it_keeps_what_it_has(blink_file: Path, tmp_path: Path, numb
     assert not any(map(is_running, workers))
     assert count(store) >= 2
     assert count(store, "claims") == 0
-    assert f"{count(store)} already there" in finish(start("sweep", blink_file, *VARY, "-o", store, "--dry-run"))[1]
+    assert f"{count(store)} already there" in here("sweep", blink_file, *VARY, "-o", store, "--dry-run")[1]
 
 
 def test_a_failing_point_is_exit_code_1(blink_file: Path, tmp_path: Path) -> None:
     lease = f"{CONTROLLER}.election.lease_duration"
     options = ["--replications", "1", "-o", tmp_path / "s", "--workers", "1", "--json"]
     command = ["sweep", blink_file, "--vary", f"{lease}=15s,5s", *options]
-    code, out, err = finish(start(*command))
+    code, out, err = here(*command)
     assert code == 1
     assert "point 1 cannot be simulated: " in err
     assert "1 of 2 points cannot be simulated" in err
@@ -183,17 +182,17 @@ def test_a_failing_point_is_exit_code_1(blink_file: Path, tmp_path: Path) -> Non
     assert {row["point"] for row in found["rows"]} == {0}
     (failure,) = found["failures"]
     assert (failure["point"], failure["values"], failure["variant"]) == (1, {lease: "5s"}, None)
-    assert finish(start(*command))[0] == 1  # and nothing is repeated
+    assert here(*command)[0] == 1  # and nothing is repeated
 
 
 def test_dry_run(once: Path, blink_file: Path, tmp_path: Path) -> None:
-    code, out, _ = finish(start("sweep", blink_file, *VARY, "-o", tmp_path / "s", "--dry-run", "--workers", "2"))
+    code, out, _ = here("sweep", blink_file, *VARY, "-o", tmp_path / "s", "--dry-run", "--workers", "2")
     assert code == 0
     assert "3 points x 2 variants x 3 replications: 18 runs\n0 already there, 18 to do\nabout " in out
     assert "from the first run" in out
     assert not (tmp_path / "s").exists()
     more = [*VARY[:-1], "4"]
-    code, out, _ = finish(start("sweep", blink_file, *more, "-o", once, "--dry-run", "--json"))
+    code, out, _ = here("sweep", blink_file, *more, "-o", once, "--dry-run", "--json")
     found = json.loads(out)
     assert (found["runs"], found["present"], found["missing"], found["from"]) == (24, 18, 6, "runs in the store")
     assert found["seconds"] > 0
@@ -207,7 +206,7 @@ def test_a_study_file_and_options_over_it(blink_file: Path, tmp_path: Path) -> N
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(study))
     command = ["sweep", path, "-o", tmp_path / "s", "--workers", "1", "--json"]
-    code, out, err = finish(start(*command, "--replications", "1", "--vary", f"{CONTROLLER}.workers=3", "--set", "etcd.quota=4GiB"))
+    code, out, err = here(*command, "--replications", "1", "--vary", f"{CONTROLLER}.workers=3", "--set", "etcd.quota=4GiB")
     assert code == 0, err
     found = json.loads(out)
     assert found["sweeps"][0]["name"] == "mine"
