@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sim.analysis import Interval, Refused, mean_of_replications, paired
+from sim.analysis import Interval, Refused, paired
 from sim.analysis.deciding import DecideRule
-from sim.analysis.objectives import Goal, Judgement, Outcome, observations
+from sim.analysis.objectives import Goal, Judgement, Outcome, mean_of_figure, observations
 from sim.errors import InputError
 from sim.planning.bench import Ask, Bench, Spent
 from sim.planning.probes import Probe, judged, probe
@@ -198,7 +198,7 @@ def _candidate(bench: Bench, one: Tried, probed: Probe, study: Study) -> Candida
     runs = list(zip(answer.metrics, answer.status, strict=True))
     values = tuple(tuple(observations(wish.figure, runs)) for wish in study.aims.wishes)
     wishes = tuple(
-        Refused("some runs have no value", None, len(each)) if any(map(math.isnan, each)) else mean_of_replications(each)
+        Refused("some runs have no value", None, len(each)) if any(map(math.isnan, each)) else mean_of_figure(each)
         for each in values
     )
     return Candidate(one, probed, wishes, values)

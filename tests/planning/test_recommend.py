@@ -12,6 +12,7 @@ import pytest
 from known_systems import Known
 
 import sim
+from sim.analysis import Interval, mean_of_replications
 from sim.cli import main
 from sim.planning.recommend import Recommendation, recommend
 from sim.planning.search import violation
@@ -100,6 +101,22 @@ def test_it_is_judged_on_worlds_that_the_search_has_not_seen() -> None:
 def test_it_seldom_recommends_what_breaks_a_bound() -> None:
     broken = sum(goodput(found) > 100 for seed in range(20) if (found := recommend(Known(law(0.3), seed), asked(trials=16))).point)
     assert broken <= 3
+
+
+def test_what_cannot_be_negative_has_no_negative_interval() -> None:
+    """Three worlds that differ by orders of magnitude: t alone would reach below zero."""
+
+    def wild(point: Mapping[str, Any], rng: np.random.Generator) -> Mapping[str, float | None]:
+        return {P99: 0.01, GOOD: 60.0 * rng.lognormal(0, 3)}
+
+    objectives = {"apply": OBJECTIVES["apply"], "goodput": OBJECTIVES["goodput"]}
+    found = recommend(Known(wild), asked(objectives, over={QPS: [10, 20]}, replications=3, most_replications=3))
+    (goodput,) = found.now.wishes
+    alone = mean_of_replications(found.now.values[0])
+    assert isinstance(goodput, Interval)
+    assert isinstance(alone, Interval)
+    assert alone.low < 0 == goodput.low
+    assert (goodput.estimate, goodput.high) == (alone.estimate, alone.high)
 
 
 def test_several_goals_give_a_front() -> None:
