@@ -23,9 +23,10 @@ def watched(request):
         proposed.extend(entries)
         return append(entries, by_writer)
 
-    def handed_over(now, batch):
-        hand_over(now, batch)
-        applied.extend((entry.done, entry.outcome, entry.revision) for entry in batch)
+    def handed_over(now, batch, *more):
+        found = hand_over(now, batch, *more)
+        applied.extend((entry.done, entry.outcome, entry.revision) for entry in batch[:found])
+        return found
 
     world.leader.log = _Watched(world.leader.log, append=appended)
     world.leader._backend = _Watched(world.backend, hand_over=handed_over)
