@@ -26,10 +26,10 @@ def test_time_to_grow(size, by, left):
 
 
 def test_a_leak_that_is_cut_short_predicts_when_the_whole_one_ends(leak):
-    """The small leak at 54 and 108 minutes, with a quota that it reaches between: the extrapolation against what then happens."""
-    reached = leak(change={"etcd.quota": "75MB", "horizon": "108m"})
+    """The small leak at 36 and 72 minutes, with a quota that it reaches between: the extrapolation against what then happens."""
+    reached = leak(change={"etcd.quota": "33MB", "horizon": "72m"})
     assert reached.status["etcd.seconds_to_quota"] == "reached"
-    half = leak(change={"etcd.quota": "75MB", "horizon": "54m"})
+    half = leak(change={"etcd.quota": "33MB", "horizon": "36m"})
     assert half.status["etcd.seconds_to_quota"] == "extrapolated"
     truth = reached.metrics["etcd.seconds_to_quota"]
     assert half.metrics["etcd.seconds_to_quota"] == pytest.approx(truth, rel=0.08)
