@@ -66,7 +66,7 @@ class ApiServers:
         overhead = ground.delays(server.overhead, f"apiserver.{name}.overhead").draw
         slower = self._calendars.slowness(group, self._now)
         api_server = ApiServer(
-            to_client, server.rtt_to_etcd // 2 + ground.scenario.etcd.costs.request,
+            to_client, server.rtt_to_etcd // 2 + ground.scenario.etcd.costs.request + ground.scenario.etcd.costs.txn,
             overhead if slower is None else partial(_both, overhead, slower),
             ground.draws(server.admission, f"apiserver.{name}.admission", 4096),
             per_object=server.per_object, webhooks=self._webhooks, request_timeout=server.request_timeout,

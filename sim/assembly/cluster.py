@@ -75,6 +75,7 @@ class Cluster:
         rules = LeaderRules(
             etcd.quota, etcd.request_timeout, etcd.max_gap, costs.ready, costs.entry, costs.request, costs.request_per_kib,
             etcd.segment_size, self._quorum_rtt(first), etcd.max_request, (3, 5, 0) <= release <= (3, 5, 6), costs.wake,
+            costs.handoff,
         )  # fmt: skip
         self.leader = (LoneLeader if beside else Lead)(
             env, leading, followers, self.backend, rules, len(ground.writers), self._applied, ground.incident

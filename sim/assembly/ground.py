@@ -52,7 +52,7 @@ class Ground:
         self.shapes = {
             name: Shape(
                 name, kind.key_bytes, kind.value_bytes, kind.ttl is not None,
-                kind.value_bytes * costs.apply_per_kib // 1024 + servers * costs.watch_event,
+                kind.value_bytes * costs.apply_per_kib // 1024 + servers * costs.watch_event + costs.txn_apply, costs.txn,
             )
             for name, kind in scenario.objects.items()
         }  # fmt: skip

@@ -288,14 +288,19 @@ def _apply(found: Calibration, scrape: Scrape) -> None:
     body = _unlocked(law, commits)
     puts, bytes_ = scrape.increase(names.PUTS), scrape.increase(names.PUT_BYTES)
     size = bytes_ / puts if puts and puts > 0 and bytes_ is not None and bytes_ >= 0 else 0.0
-    by_size = min(size / 1024 * seconds(Costs().apply_per_kib), 0.7 * body.mean)
-    cost = body.scaled((body.mean - by_size) / body.mean)
+    costs = Costs()
+    txns = scrape.histogram(names.APPLY, op="Txn", success="true", version="v3")
+    added = size / 1024 * seconds(costs.apply_per_kib)
+    if txns is not None and histogram.count:
+        added += seconds(costs.txn_apply) * min(txns.count / histogram.count, 1.0)
+    added = min(added, 0.7 * body.mean)
+    cost = body.scaled((body.mean - added) / body.mean)
     found.etcd["costs"] = {"apply": cost.declared()}
     found.provenance["etcd.costs.apply"] = {
         "is": "fitted",
         "to": f"{histogram.count:,} applies in {source_of(scrape)}, without their slow part (taken for the wait for the batch "
         f"lock) and "
-        f"without {by_size * 1e6:.1f} us for values of {size:.0f} bytes",
+        f"without {added * 1e6:.1f} us for values of {size:.0f} bytes and for transactions",
     }
     held = None
     if commits is not None and commits.count and found.seconds and names.COMMIT in found.fits:
@@ -305,7 +310,8 @@ def _apply(found: Calibration, scrape: Scrape) -> None:
         held = min(commits.sum / found.seconds * second / (2 * commits.mean), histogram.mean)
     found.ridges.append(applies(histogram.mean, body.mean, held))
     found.remarks.append(
-        "etcd.costs.apply: cost by bytes and by watcher is not in the metric apart; apply_per_kib stays at its default"
+        "etcd.costs.apply: cost by bytes, by watcher and of transactions is not in the metric apart; apply_per_kib and txn_apply "
+        "stay at their defaults"
     )
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from sim.scenario.load_test import LoadTest
+    from sim.validation.measurement import Plan
     from sim.validation.suite import Validation
 
 _LONGEST = 600
@@ -33,6 +34,9 @@ _LONGEST = 600
     help="Predict this: a file (JSON or YAML), a scenario with a validate section, or one of a suite by its name; may be repeated.",
 )  # fmt: skip
 @click.option("--suite", "suite_name", type=click.Choice(["quick", "full"]), help="Predict a suite; without --workload: quick.")
+@click.option(
+    "--measured", metavar="DIR", help="Measure nothing: predict again what -o DIR has kept, or a measurement of the package."
+)
 @click.option("--rounds", type=WholeNumber(min=1, max=20), default=2, show_default=True, help="How often each is measured.")
 @click.option("--seconds", metavar="DURATION", help="How long each workload of a suite and each probe lasts.")
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where etcd's data lie; default: temporary.")
@@ -46,6 +50,7 @@ def validate(
     etcd: Path | None,
     workloads: Sequence[str],
     suite_name: str | None,
+    measured: str | None,
     rounds: int,
     seconds: str | None,
     data_dir: Path | None,
@@ -63,34 +68,34 @@ def validate(
     """
     from sim.report.store import check_target
     from sim.scenario import parse_assignment
+    from sim.validation import measurement
     from sim.validation.report import save
-    from sim.validation.server import find_etcd, version_of
-    from sim.validation.suite import Plan
+    from sim.validation.suite import check
     from sim.validation.suite import validate as compare
-    from sim.validation.workload import read_loads, suite
 
-    lasting = None if seconds is None else _seconds("--seconds", seconds, 1)
-    loads = [load for called in workloads for load in read_loads(called).values()]
-    probes = _lasting(suite("probe"), lasting)
-    if suite_name is not None or not workloads:
-        loads += _lasting(suite(suite_name or "quick"), lasting)
+    changes = dict(parse_assignment(text) for text in assignments)
     if out is not None:
         check_target(out)
-    binary = find_etcd(etcd)
-    plan = Plan(
-        binary, version_of(binary), loads, probes, rounds, data_dir or Path(tempfile.gettempdir()), seed,
-        _seconds("--patience", patience, 0), retries, dict(parse_assignment(text) for text in assignments),
-    )  # fmt: skip
-    plan.check()
-    remark(
-        f"etcd {plan.version}, {len(plan.used_probes)} probes and {_count(len(loads), 'workload')}, {_count(rounds, 'round')}: "
-        f"about {max(plan.seconds / 60, 1):.0f} min, and as long as it takes to simulate them"
-    )
-    with _hung_up_like_interrupted():
-        try:
-            found = compare(plan, remark)
-        except KeyboardInterrupt:
-            raise Interrupted("interrupted; every etcd that was started has ended, nothing was kept") from None
+    if measured is not None:
+        _refuse_options_of_measuring()
+        taken = measurement.read(measured)
+        if workloads:
+            taken = taken.only(workloads)
+        check(taken.version, [rounds[0].load for rounds in taken.loads.values()], changes)
+        found = compare(taken, changes, remark)
+    else:
+        plan = _plan(etcd, workloads, suite_name, rounds, seconds, data_dir, patience, retries, seed)
+        check(plan.version, plan.loads, changes)
+        remark(
+            f"etcd {plan.version}, {len(plan.used_probes)} probes and {_count(len(plan.loads), 'workload')}, "
+            f"{_count(rounds, 'round')}: about {max(plan.seconds / 60, 1):.0f} min, and as long as it takes to simulate them"
+        )
+        with _hung_up_like_interrupted():
+            try:
+                taken = measurement.take(plan, remark)
+            except KeyboardInterrupt:
+                raise Interrupted("interrupted; every etcd that was started has ended, nothing was kept") from None
+        found = compare(taken, changes, remark)
     if out is not None:
         save(found, out)
     if as_json:
@@ -103,6 +108,47 @@ def validate(
         remark(f"warning: {text}")
     if out is not None:
         remark(f"saved in {out}")
+
+
+_MEASURING = ("etcd", "suite_name", "rounds", "seconds", "data_dir", "patience", "retries", "seed")
+
+
+def _refuse_options_of_measuring() -> None:
+    """Raises InputError where an option was given that a kept measurement has settled."""
+    context = click.get_current_context()
+    for option in context.command.params:
+        if option.name in _MEASURING and context.get_parameter_source(option.name) is click.core.ParameterSource.COMMANDLINE:
+            raise InputError(f"{option.opts[0]} is about measuring; with --measured nothing is measured")
+
+
+def _plan(
+    etcd: Path | None,
+    workloads: Sequence[str],
+    suite_name: str | None,
+    rounds: int,
+    seconds: str | None,
+    data_dir: Path | None,
+    patience: str,
+    retries: int,
+    seed: int,
+) -> Plan:
+    """What the options say is to be measured. Raises InputError."""
+    from sim.validation.measurement import Plan
+    from sim.validation.server import find_etcd, version_of
+    from sim.validation.workload import read_loads, suite
+
+    lasting = None if seconds is None else _seconds("--seconds", seconds, 1)
+    loads = [load for called in workloads for load in read_loads(called).values()]
+    probes = _lasting(suite("probe"), lasting)
+    if suite_name is not None or not workloads:
+        loads += _lasting(suite(suite_name or "quick"), lasting)
+    binary = find_etcd(etcd)
+    plan = Plan(
+        binary, version_of(binary), loads, probes, rounds, data_dir or Path(tempfile.gettempdir()), seed,
+        _seconds("--patience", patience, 0), retries,
+    )  # fmt: skip
+    plan.check()
+    return plan
 
 
 def _lasting(loads: dict[str, LoadTest], seconds: float | None) -> list[LoadTest]:
@@ -150,10 +196,10 @@ def _print(found: Validation, console: Console) -> None:
     from sim.report.figure_table import plain_table
     from sim.result import installed_version
 
-    plan, machine = found.plan, found.machine
-    console.print(Text(f"etcd {plan.version} against etcdsim {installed_version()}", style="bold"))
+    machine = found.measurement.machine
+    console.print(Text(f"etcd {found.measurement.version} against etcdsim {installed_version()}", style="bold"))
     console.print(Text(f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}", style="dim"))
-    console.print(Text(f"{_count(plan.rounds, 'round')}; noise: (max - min) / median of the rounds", style="dim"))
+    console.print(Text(f"{_count(found.rounds, 'round')}; noise: (max - min) / median of the rounds", style="dim"))
     for members, inputs in found.inputs.items():
         console.print()
         console.print(Text(f"What predictions of {_count(members, 'member')} are made from", style="bold"))
@@ -163,7 +209,7 @@ def _print(found: Validation, console: Console) -> None:
             value = str(one["value"]) if isinstance(one["value"], str) else ""
             table.add_row(f"  {name}", value, Text(one["from"]))
         console.print(table)
-    for name in found.rounds:
+    for name in found.measurement.rounds:
         _print_workload(found, name, console)
     console.print()
     _print_summary(found, console)

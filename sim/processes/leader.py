@@ -69,7 +69,7 @@ class Leader:
         self._patience: Nanoseconds = NEVER  # a batch that takes longer to commit may cost the lead
         self._stops_at: Nanoseconds = NEVER  # when the leading member's process next does nothing
         self._ready, self._entry, self._timeout = rules.ready, rules.entry, rules.request_timeout
-        self._wake = rules.wake
+        self._wake, self._handoff = rules.wake, rules.handoff
         self._cpu = cpu
         self._has_core = False
         self._handlers: deque[tuple[Nanoseconds, Call]] = deque()  # requests whose goroutines wait for a core, and until when
@@ -114,7 +114,7 @@ class Leader:
             call = proposed
         cpu = self._cpu
         if cpu is not None:
-            work = self._taking + (call.data * self._per_kib >> 10)
+            work = self._taking + call.shape.request_ns + (call.data * self._per_kib >> 10)
             begins = cpu.run(now, work) - work
             if begins > now:  # its goroutine's own time is part of its way here, its wait for a core is not
                 self._handlers.append((begins, call))
@@ -153,7 +153,8 @@ class Leader:
         cohorts = [cohort for storm in self._storms if (cohort := storm.take()) is not None]
         for cohort in cohorts:
             if self._cpu is not None:
-                self._charge(now, cohort.count * (self._taking + self._entry + (cohort.data * self._per_kib >> 10)))
+                each = self._taking + cohort.shape.request_ns + self._entry + (cohort.data * self._per_kib >> 10)
+                self._charge(now, cohort.count * each)
         return cohorts
 
     def _charge(self, now: Nanoseconds, work: Nanoseconds) -> None:
@@ -325,7 +326,7 @@ class Leader:
         if now > self._busy_until or not self._save_times or self._save_times[-1] != now:
             cpu.urge(now, work)
             return False
-        begins = cpu.run(now, work) - work
+        begins = cpu.back(now, work)
         if begins <= now:
             return False
         self._has_core = True
@@ -394,7 +395,7 @@ class Leader:
             self._stop(now, batch)
         if self.listeners:
             self._surfaced.append(batch)
-        timeout, cpu = self._timeout, self._cpu
+        timeout, cpu, handoff = self._timeout, self._cpu, self._handoff
         if cpu is not None:
             work = self._backend.take_work()
             cpu.urge(now, work)
@@ -409,7 +410,7 @@ class Leader:
             waited(reached - arrives)
             if entry.op > PUT_ONCE:
                 self._applied(entry)  # type: ignore[arg-type]
-            done = entry.done
+            done = entry.done + handoff
             if cpu is not None and entry.here:
                 begins = cpu.run(now, self._answering) - self._answering
                 if begins > done:

@@ -25,3 +25,4 @@ class LeaderRules:
     max_request: Bytes = 1_572_864  # etcd: embed/config.go DefaultMaxRequestBytes
     refuses_all_txns: bool = False  # over the quota also those that store nothing (3.5.0 to 3.5.6)
     wake: Nanoseconds = 0  # CPU that a turn costs on other threads
+    handoff: Nanoseconds = 0  # until the goroutines on an answer's way are awake

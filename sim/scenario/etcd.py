@@ -183,6 +183,11 @@ class Costs(Section):
     request_per_kib: Duration = field(
         3 * MICROSECOND, "Added to `request` for each KiB of value.", "assumed: within a measured 9 us of leader CPU per KiB"
     )
+    txn: Duration = field(
+        20 * MICROSECOND,
+        "Added to `request` where it is a transaction, as the API server's writes are: its compares and branches.",
+        "measured: 121 us of leader CPU per transaction of 1 KiB, 92 us per put, 10 us of the difference in apply",
+    )
     ready: Duration = field(50 * MICROSECOND, "Serial cost of one turn of the Ready loop.", "assumed: as `request`")
     wake: Duration = field(
         0,
@@ -195,6 +200,11 @@ class Costs(Section):
         "and commits take their part of the cores, too.",
         "none: what followers take is in a fitted `request`; measured on a machine of two cores: 0.5",
     )
+    handoff: Duration = field(
+        0,
+        "What an answer takes longer because the goroutines on a request's way have to be woken one after the other; no CPU.",
+        "none: a fit of `etcdsim validate` has it; some 0.1 ms on a machine of two cores",
+    )
     entry: Duration = field(8 * MICROSECOND, "Serial cost of one entry in the Ready loop.", "assumed: as `request`")
     apply: Distribution = field(
         distribution(median="25us", p99="120us"),
@@ -202,6 +212,9 @@ class Costs(Section):
         "assumed: within the 10-50 us a put takes",
     )
     apply_per_kib: Duration = field(5 * MICROSECOND, "Added to `apply` for each KiB of value.", "assumed")
+    txn_apply: Duration = field(
+        10 * MICROSECOND, "Added to `apply` where it is a transaction.", "measured: 27 us of apply per transaction, 17 us per put"
+    )
     watch_event: Duration = field(2 * MICROSECOND, "For each matching watcher, inside apply.", "assumed")
     watch_scan: Duration = field(
         1_800,

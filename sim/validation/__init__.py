@@ -5,6 +5,7 @@
     server      a real etcd of one or three members, started here and ended here
     generator   the client, a process of its own (wire: its bytes)
     measure     one round: scrape, load, scrape, read the files of the log
+    measurement every round, and the file that keeps them
     predict     the same in the simulator
     compare     rows of figures, their errors, and the noise of the measurement
 

@@ -76,7 +76,7 @@ class Row:
 
 def middle_round(rounds: Sequence[Measured]) -> Measured:
     """The round with the median number of requests (of two middle ones the smaller)."""
-    return sorted(rounds, key=lambda one: len(one.records))[(len(rounds) - 1) // 2]
+    return sorted(rounds, key=lambda one: one.requests)[(len(rounds) - 1) // 2]
 
 
 def rows(rounds: Sequence[Measured], predicted: Predicted, held_out: bool = True) -> list[Row]:
@@ -89,7 +89,7 @@ def rows(rounds: Sequence[Measured], predicted: Predicted, held_out: bool = True
     for figure in COUNTED:
         values = [one.figures.get(figure) for one in rounds]
         if figure not in _STEADY:
-            values = [None if value is None else value / len(one.records) for value, one in zip(values, rounds, strict=True)]
+            values = [None if value is None else value / one.requests for value, one in zip(values, rounds, strict=True)]
         found[figure] = predicted.figures.get(figure), chosen.figures.get(figure), noise(values)
     for figure in BUCKETED:
         measured_buckets = [one.buckets[figure] for one in rounds]
@@ -127,7 +127,7 @@ def doubt(figure: str, rounds: Sequence[Measured]) -> str:
     server = figure.startswith(BUCKETED) or figure in ("etcd.wal_fsyncs", "etcd.writes_per_batch", *COUNTED[3:])
     if server and any(one.figures.get("etcd.leader_changes") for one in rounds):
         return "the lead changed: it is of the member that led first"
-    if figure in COUNTED and any(one.records.failures for one in rounds):
+    if figure in COUNTED and any(one.failures for one in rounds):
         return "requests failed, and which of them were applied is chance"
     return ""
 

@@ -31,15 +31,17 @@ from sim.validation.scrape import Buckets
 
 _COSTS: Final = ("request", "request_per_kib", "ready", "entry", "apply_per_kib", "page_write")
 """Durations of `etcd.costs`."""
-_KNOBS: Final = (*_COSTS, "apply", "save", "commit", "sparse", "wake")
+_KNOBS: Final = (*_COSTS, "apply", "save", "commit", "sparse", "wake", "handoff", "txn", "read")
 """apply: scales that law; save, commit: the disk's, for the log and for the backend file; sparse: what requests take longer that
-come one by one, and wake whoever serves them."""
-_WAKE: Final = 100 * MICROSECOND
-"""Where the fit of `etcd.costs.wake` begins."""
+come one by one, and wake whoever serves them; txn: what a transaction costs more than a put, in the goroutine of its request and in
+apply; read: of a key walked and of a key returned."""
+_WAKE: Final = 50 * MICROSECOND
+_HANDOFF: Final = 100 * MICROSECOND
+"""Where the fits of `etcd.costs.wake` and `.handoff` begin."""
 _WEIGHTS: Final = {
-    "etcd.requests_per_second": 0.03, "etcd.request_seconds.p50": 0.06, "etcd.request_seconds.p90": 0.12,
-    "etcd.request_seconds.p99": 0.3, "etcd.writes_per_batch": 0.1, "etcd.wal_fsync_seconds.mean": 0.1,
-    "etcd.backend_commit_seconds.mean": 0.15, "etcd.apply_execution_seconds.mean": 0.2,
+    "etcd.requests_per_second": 0.03, "etcd.request_seconds.p50": 0.06, "etcd.request_seconds.p90": 0.3,
+    "etcd.request_seconds.p99": 0.6, "etcd.writes_per_batch": 0.3, "etcd.wal_fsync_seconds.mean": 0.2,
+    "etcd.backend_commit_seconds.mean": 0.15, "etcd.apply_execution_seconds.mean": 0.3,
 }  # fmt: skip
 """How far off each may be before it counts: about what repeats differ by."""
 _PULL: Final = 1.0
@@ -49,7 +51,9 @@ _BODY: Final = 0.97
 _POINTS: Final = (*QUANTILES[:-1], 0.9998, 0.9999, 0.99995, 0.99999, 1)
 _FURTHEST: Final = 3.0
 _STEP: Final = 0.2
-_ROUNDS: Final = 6
+_CYCLES: Final = 2
+_ROUNDS: Final = 10
+_STUCK: Final = 1e4
 _REQUESTS: Final = 2_000
 _SHORTEST: Final = 0.8
 """So many are simulated of each probe, and so many seconds at least."""
@@ -72,6 +76,7 @@ def fit(
     lone = next((rounds for rounds in probes.values() if rounds[0].load.clients == 1), None)
     if lone is not None:
         inputs = replace(inputs, seen=lone[0].buckets["etcd.wal_fsync_seconds"])
+    inputs = replace(inputs, sender=round(min(_sender(one) for rounds in probes.values() for one in rounds)))
     loads = {name: _short(rounds[0].load, wanted[name]) for name, rounds in probes.items()}
     count = 0
 
@@ -119,7 +124,11 @@ def turn(inputs: Inputs, knobs: Mapping[str, float]) -> Inputs:
     fitted: dict[str, Any] = {
         f"etcd.costs.{name}": format_duration(round(getattr(defaults, name) * knobs.get(name, 1.0))) for name in _COSTS
     }
+    for knob, names in (("txn", ("txn", "txn_apply")), ("read", ("index_key", "read_key"))):
+        for name in names:
+            fitted[f"etcd.costs.{name}"] = format_duration(round(getattr(defaults, name) * knobs.get(knob, 1.0)))
     fitted["etcd.costs.wake"] = format_duration(round(_WAKE * knobs.get("wake", 1.0)))
+    fitted["etcd.costs.handoff"] = format_duration(round(_HANDOFF * knobs.get("handoff", 1.0)))
     fitted["etcd.costs.apply"] = _scaled(table(defaults.apply), knobs.get("apply", 1.0))
     law = table(inputs.probed.fdatasync)
     body = np.minimum(law, np.interp(_BODY, PROBABILITIES, law))
@@ -158,30 +167,33 @@ def _least_squares(
     misses: Callable[[dict[str, dict[str, float]]], NDArray[np.float64]],
     guess: Callable[[dict[str, dict[str, float]]], NDArray[np.float64]],
 ) -> tuple[NDArray[np.float64], dict[str, dict[str, float]]]:
-    """Levenberg and Marquardt's steps; the slopes by differences, over a step that is larger than the simulation's noise."""
-    damping = 1.0
+    """Levenberg and Marquardt's steps. The slopes come from differences, over a step that is larger than the simulation's noise;
+    each step that is tried corrects them (Broyden)."""
     logs = guess(simulated(np.zeros(len(_KNOBS))))
     found = simulated(logs)
     here = np.concatenate([misses(found), logs / _PULL])
-    for _ in range(_ROUNDS):
+    for _ in range(_CYCLES):
         slopes = np.empty((len(here), len(logs)))
         for place in range(len(logs)):
             aside = logs.copy()
             aside[place] += _STEP
             slopes[:, place] = (np.concatenate([misses(simulated(aside)), aside / _PULL]) - here) / _STEP
-        better = False
-        for _ in range(3):
-            step = np.linalg.solve(slopes.T @ slopes + damping * np.diag(np.diag(slopes.T @ slopes)), -slopes.T @ here)
+        damping = 1.0
+        for _ in range(_ROUNDS):
+            curved = slopes.T @ slopes
+            step = np.linalg.solve(curved + damping * np.diag(np.diag(curved)), -slopes.T @ here)
             moved = np.clip(logs + np.clip(step, -1, 1), -_FURTHEST, _FURTHEST)
             there_found = simulated(moved)
-            there = np.concatenate([misses(there_found), moved / _PULL])
-            if there @ there < here @ here:
-                gained = 1 - (there @ there) / (here @ here)
-                logs, here, found, damping, better = moved, there, there_found, damping / 4, gained > 0.02
+            there, went = np.concatenate([misses(there_found), moved / _PULL]), moved - logs
+            if not went.any():
                 break
-            damping *= 4
-        if not better:
-            break
+            slopes += np.outer(there - here - slopes @ went, went) / (went @ went)
+            if there @ there < here @ here:
+                logs, here, found, damping = moved, there, there_found, damping / 3
+            else:
+                damping *= 3
+            if damping > _STUCK:
+                break
     return logs, found
 
 
@@ -199,6 +211,12 @@ def _observed(rounds: Sequence[Measured]) -> dict[str, float]:
         if known:
             found[figure] = median(known)
     return found
+
+
+def _sender(one: Measured) -> float:
+    """CPU of the client's process for a request, nanoseconds."""
+    rate = one.figures["etcd.requests_per_second"]
+    return one.shares["generator"] * SECOND / rate if rate else math.inf
 
 
 def _figures(predicted: Predicted) -> dict[str, float]:

@@ -59,6 +59,8 @@ class Inputs:
     fitted: dict[str, Any] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
     cores: int = field(default_factory=lambda: os.cpu_count() or 1)
+    sender: Nanoseconds = 0
+    """CPU of the client's process for one request."""
     seen: Buckets | None = None
     """What a lone client's saves took, as etcd's histogram has it."""
     memory: bool = False

@@ -17,7 +17,6 @@ from sim.scenario.load_test import LoadTest
 from sim.units import SECOND, Nanoseconds
 from sim.validation import actions, records
 from sim.validation.children import children
-from sim.validation.records import Records
 from sim.validation.scrape import Buckets, Scrape
 from sim.validation.server import Cluster, Member
 from sim.validation.walfile import Written, written
@@ -37,14 +36,17 @@ LEADER_CHANGES: Final = "etcd_server_leader_changes_seen_total"
 
 @dataclass(slots=True, eq=False)
 class Measured:
-    """One round. figures: by name; buckets: the leader's histograms of the round; shares: cores used between warm-up and end by the
-    leader, by all members, by the busiest generator, by all that is ours but etcd (`load`), and by anybody else on the machine.
+    """One round. requests: how many were sent; failures: of them, by reason; figures: by name; buckets: the leader's histograms of
+    the round; shares: cores used between warm-up and end by the leader, by all members, by the busiest generator, by all that is
+    ours but etcd (`load`), and by anybody else on the machine.
 
-    log: what happened beside the load; notes: what a reader should know; scrapes: the leader's, before and after.
+    log: what happened beside the load; notes: what a reader should know; scrapes: the leader's, before and after, kept in memory
+    only.
     """
 
     load: LoadTest
-    records: Records
+    requests: int
+    failures: dict[str, int]
     figures: dict[str, float | None]
     buckets: dict[str, Buckets]
     shares: dict[str, float]
@@ -107,8 +109,8 @@ def measure(cluster: Cluster, load: LoadTest, seed: int, folder: Path) -> Measur
         "leader": used.members[cluster.members.index(leader)], "etcd": etcds, "generator": generator, "load": load_share,
         "others": max(used.machine - etcds - load_share, 0.0),
     }  # fmt: skip
-    notes = _notes(leader, load, found, before, after)
-    return Measured(load, found, figures, buckets, shares, log, notes, (before.text, after.text))
+    notes = _notes(leader, found.failures, before, after)
+    return Measured(load, len(found), found.failures, figures, buckets, shares, log, notes, (before.text, after.text))
 
 
 def _targets(cluster: Cluster, leader: Member, load: LoadTest) -> list[Member]:
@@ -157,11 +159,11 @@ def _server_figures(
     return figures
 
 
-def _notes(leader: Member, load: LoadTest, found: Records, before: Scrape, after: Scrape) -> list[str]:
+def _notes(leader: Member, failures: dict[str, int], before: Scrape, after: Scrape) -> list[str]:
     said = []
     if not leader.leads() or after.value(LEADER_CHANGES) != before.value(LEADER_CHANGES):
         said.append("the lead changed: the leader's figures are those of the member that led first")
-    said += [f"{count} requests failed: {why}" for why, count in found.failures.items()]
+    said += [f"{count} requests failed: {why}" for why, count in failures.items()]
     return said
 
 

@@ -51,7 +51,7 @@ def scenario(version: str, load: LoadTest, inputs: Inputs, changes: Mapping[str,
     names = [chr(ord("a") + number) for number in range(load.members)]
     etcd: dict[str, Any] = {
         "version": version,
-        "members": {name: {"machine": MACHINE, "wal": "log", "backend": "file"} for name in names},
+        "members": {name: {"machine": MACHINE} for name in names},
         "network": {"rtt": inputs.peer_rtt / SECOND, "jitter": inputs.peer_jitter / SECOND},
         "compaction": {"by": "never"},
     }
@@ -74,7 +74,7 @@ def scenario(version: str, load: LoadTest, inputs: Inputs, changes: Mapping[str,
     declared = {
         "name": load.name, "horizon": load.seconds, "apiservers": {}, "etcd": etcd, "faults": faults,
         "machines": {
-            MACHINE: {"cores": inputs.cores, "disks": {name: {"profile": profile} for name in ("log", "file")}}
+            MACHINE: {"cores": inputs.cores, "disks": {"disk": {"profile": profile}}}
         },
         "objects": {OBJECT: {"key_bytes": load.key_bytes, "value_bytes": load.value_bytes}},
     }  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from sim.errors import InputError
 from sim.report.human import human
+from sim.validation import measurement
 from sim.validation.compare import ORDER, Row
 from sim.validation.scrape import through
 from sim.validation.suite import Validation
@@ -30,15 +31,17 @@ def save(found: Validation, directory: Path) -> None:
     try:
         (partial / "scrapes").mkdir(parents=True)
         (partial / "validation.json").write_text(_json(found.plain()), encoding="utf-8")
+        (partial / measurement.FILE).write_text(_json(found.measurement.plain()), encoding="utf-8")
         (partial / "validation.md").write_text("\n".join(markdown(found.plain())) + "\n", encoding="utf-8")
         (partial / "rounds.json").write_text(_json(_details(found)), encoding="utf-8")
         for members, inputs in found.inputs.items():
             path = partial / f"device-{members}.yaml"
             path.write_text(_json(inputs.disk.model_dump(mode="json", exclude_none=True)), encoding="utf-8")
-        for name, rounds in found.rounds.items():
+        for name, rounds in found.measurement.rounds.items():
             for number, one in enumerate(rounds, 1):
                 for when, text in zip(("before", "after"), one.scrapes, strict=True):
-                    (partial / "scrapes" / f"{name}.{number}.{when}.txt").write_text(text, encoding="utf-8")
+                    if text:
+                        (partial / "scrapes" / f"{name}.{number}.{when}.txt").write_text(text, encoding="utf-8")
         partial.rename(directory)
     except OSError as error:
         raise InputError(f"{directory}: {error.strerror}") from None
@@ -49,12 +52,12 @@ def save(found: Validation, directory: Path) -> None:
 def _details(found: Validation) -> dict[str, Any]:
     """Each round's figures, and etcd's histograms beside the predicted ones in the same buckets."""
     details: dict[str, Any] = {}
-    for name, measured in found.rounds.items():
+    for name, measured in found.measurement.rounds.items():
         predicted = found.predictions[name]
         details[name] = {
             "rounds": [
                 {
-                    "figures": one.figures, "cores_used": one.shares, "failures": one.records.failures, "beside": one.log,
+                    "figures": one.figures, "cores_used": one.shares, "failures": one.failures, "beside": one.log,
                     "notes": one.notes,
                 }
                 for one in measured

@@ -20,10 +20,10 @@ from sim.processes.events import NOTHING, Call, Clock
 from sim.processes.reads import Read
 from sim.scenario.load_test import LoadTest
 from sim.streams import Delays, Streams
-from sim.units import MICROSECOND, MILLISECOND, SECOND, Nanoseconds
+from sim.units import MILLISECOND, SECOND, Nanoseconds
 from sim.validation.generator import GAVE_UP
 from sim.validation.generator import Records as Rows
-from sim.validation.inputs import Inputs
+from sim.validation.inputs import SPARSE_RATE, Inputs
 from sim.validation.records import Records
 from sim.validation.workload import AT_ONCE, FIRST_LEASE, Request, Requests, arrivals, leased_key
 
@@ -39,8 +39,9 @@ _TOLD: Final = {
     Outcome.LEASE_NOT_FOUND: "NOT_FOUND: etcdserver: requested lease not found",
 }
 """How etcd says what failed."""
-FALLS_ASLEEP: Final = 300 * MICROSECOND
-"""Threads look for work so long before they sleep: assumed; it decides at which rates requests find everybody awake."""
+ASLEEP_AFTER: Final = SECOND // SPARSE_RATE
+"""The longer nothing happens, the deeper whoever serves a request sleeps: evenly up to the gap at which that was probed
+(assumed)."""
 _STATUS_TAKES: Final = MILLISECOND // 10
 """The compactor asks for the revision first."""
 
@@ -62,7 +63,11 @@ class SimulatedLoad:
         self._shape = world.shapes[OBJECT]
         self._bare = Shape(OBJECT, load.key_bytes, 0)
         costs = world.scenario.etcd.costs
-        self._shape.apply_ns += load.watchers * costs.watch_event
+        # An object's own cost of apply is that of a transaction.
+        self._shape.request_ns = 0
+        self._shape.apply_ns += load.watchers * costs.watch_event - costs.txn_apply
+        self._txn_shape = Shape(OBJECT, load.key_bytes, load.value_bytes, False, self._shape.apply_ns + costs.txn_apply, costs.txn)
+        self._txn = costs.txn
         self._request = costs.request + load.value_bytes * costs.request_per_kib // 1024
         self._deleted = wal.proposal(wal.delete_range(load.key_bytes))
         streams = Streams(seed)
@@ -70,11 +75,13 @@ class SimulatedLoad:
         self._awake, self._asleep = (
             Delays(
                 streams(f"validation.client.{name}"),
-                distributions.empirical({at: max(took - costs.request, 0) for at, took in quantiles.items()}),
+                distributions.empirical({at: max(took - costs.request - inputs.sender, 0) for at, took in quantiles.items()}),
             ).draw
             for name, quantiles in (("awake", inputs.client), ("asleep", inputs.sparse))
         )
         self._active: Nanoseconds = 0
+        self._sender, self._senders_busy = inputs.sender, [0] * load.generators
+        self._core = next(iter(world.members.values())).cpu
         self._uniform = streams("validation.think").uniform
         self._requests = [Requests(load, seed, index, load.generators) for index in range(load.generators)]
         self._expected: dict[int, int] = {}
@@ -129,7 +136,7 @@ class SimulatedLoad:
         if load.think_seconds:
             yield env.timeout(round(self._uniform() * load.think_seconds * SECOND))
         while env._now < self._until and self._budget > 0:
-            failed = yield from self._once(env, call, read, next(requests))
+            failed = yield from self._once(env, number % load.generators, call, read, next(requests))
             pause = load.error_backoff_seconds if failed else load.think_seconds
             if pause:
                 if not failed and load.think == "exponential":
@@ -140,7 +147,7 @@ class SimulatedLoad:
         requests = self._requests[index]
         for number, at in enumerate(due):
             yield env.timeout(at - env._now)
-            env.process(self._once(env, *self._knock(number), next(requests)))
+            env.process(self._once(env, index, *self._knock(number), next(requests)))
 
     def _call(self) -> Call:
         return Call(self.world.env, self.world.leader.propose, self._writer)
@@ -152,12 +159,14 @@ class SimulatedLoad:
         entrance = self._entrances[connection % len(self._entrances)]
         return Call(self.world.env, entrance.propose, self._writer), entrance.reads.call(self._writer)
 
-    def _once(self, env: Clock, call: Call, read: Read, request: Request) -> Generator[Any, Any, bool]:
+    def _once(self, env: Clock, sender: int, call: Call, read: Read, request: Request) -> Generator[Any, Any, bool]:
         """One request, from when it was due to when its answer is read; whether it failed."""
         self._budget -= 1
         self._flying += 1
         due, way = env._now, self._way(env._now)
         there, back = way // 2 + self._request, way - way // 2
+        if request.kind == "txn":
+            there += self._txn
         if request.kind in ("get", "get_serializable", "list"):
             keys = self.world.backend.mvcc.keys_live if request.kind == "list" else 1
             read.walked, read.returned = keys, min(self.load.list_limit or keys, keys)
@@ -170,6 +179,7 @@ class SimulatedLoad:
             failed = _TOLD.get(call.outcome, "")
             if request.kind == "txn" and not failed:
                 self._expected[request.key] = call.revision
+        yield from self._sender_reads(env, sender)
         self._active = env._now
         took = env._now - due
         if took > self.load.timeout_seconds * SECOND:
@@ -179,12 +189,21 @@ class SimulatedLoad:
         self.world.client_latencies.add(took)
         return bool(failed)
 
+    def _sender_reads(self, env: Clock, number: int) -> Process:
+        """Its process takes the answer: one after the other, and on a core of the machine that etcd is on."""
+        if not self._sender:
+            return
+        now, busy, cpu = env._now, self._senders_busy, self._core
+        ends = max(now if cpu is None else cpu.run(now, self._sender), max(busy[number], now) + self._sender)
+        busy[number] = ends
+        yield env.timeout(ends - now)
+
     def _way(self, now: Nanoseconds) -> Nanoseconds:
         """What a request adds on the client's side: more where nothing has happened for a while, and who serves it is asleep."""
         awake, asleep = self._awake(), self._asleep()
-        slept = now - self._active > FALLS_ASLEEP
+        idle = min(now - self._active, ASLEEP_AFTER)
         self._active = now
-        return asleep if slept else awake
+        return awake + max(0, asleep - awake) * idle // ASLEEP_AFTER
 
     def _write(self, call: Call, request: Request) -> None:
         shape = self._shape
@@ -200,7 +219,7 @@ class SimulatedLoad:
                 call.op, call.shape, call.data = Op.DELETE_ANY, self._bare, self._deleted
             case "txn":
                 call.expected = self._expected.get(request.key, 0)
-                call.op, call.shape, call.data = Op.UPDATE, shape, shape.update_data(call.expected)
+                call.op, call.shape, call.data = Op.UPDATE, self._txn_shape, shape.update_data(call.expected)
             case other:
                 raise ValueError(f"{other} is not a write")
 

@@ -67,7 +67,7 @@ def test_the_quota_refuses_cohorts_as_it_does_single_requests_but_without_an_ent
 @pytest.mark.parametrize("case", CASES)
 def test_cohorts_answer_as_single_requests_do(case: str) -> None:
     single, many = run("requests", **CASES[case]), run("cohorts", **CASES[case])
-    assert single.metrics["storm.accepted"] > 900
+    assert single.metrics["storm.accepted"] > 800
     if case in SHOWS:
         assert single.metrics[SHOWS[case]] > 0
     differ = {name for name in single.metrics if single.metrics[name] != many.metrics[name]}
@@ -92,7 +92,7 @@ def test_others_share_the_batches() -> None:
 
 
 def test_with_cores_they_agree_within_bounds() -> None:
-    kept = {"etcd.puts": 0.05, "storm.refused": 0.05, "etcd.apply_seconds.p50": 0.15, "etcd.wal_bytes_written": 0.05}
+    kept = {"etcd.puts": 0.05, "storm.refused": 0.07, "etcd.apply_seconds.p50": 0.15, "etcd.wal_bytes_written": 0.05}
     settings = {"rate": "50000/s", "for": "500ms", "retry": AGAIN}
     single, many = (run(as_, cores=8, **settings) for as_ in ("requests", "cohorts"))
     for name, within in kept.items():

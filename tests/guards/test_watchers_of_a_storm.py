@@ -45,7 +45,7 @@ def test_a_slow_stream_loses_sync_and_gets_what_it_missed_in_large_responses() -
     assert slow["storm.accepted"] == fast["storm.accepted"]
 
 
-ALIKE = {"rate": "20000/s", "retry": {"attempts": 2, "base": "50ms"}}
+ALIKE = {"rate": "14000/s", "retry": {"attempts": 2, "base": "50ms"}}
 
 
 def test_cohorts_and_single_requests_are_watched_alike() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 
 from sim.scenario.device import DeviceProfile
@@ -14,7 +13,6 @@ from sim.validation.compare import ORDER, Row, doubt, goal, middle_round, noise,
 from sim.validation.inputs import Inputs
 from sim.validation.measure import Measured
 from sim.validation.predict import Predicted, predict
-from sim.validation.records import Records
 from sim.validation.scrape import Buckets
 
 MS_BOUNDS = tuple(0.001 * 2**n for n in range(14))
@@ -36,11 +34,9 @@ def a_load(**fields: Any) -> LoadTest:
 
 def measured(requests: int, rate: float, load: LoadTest, **figures: float | None) -> Measured:
     """A round with so many requests of 1 ms."""
-    code = np.zeros(requests, np.int16)
-    records = Records(np.arange(requests) * 10**6, np.full(requests, 10**6), np.zeros(requests, np.int8), code)
     buckets = Buckets(MS_BOUNDS, (float(requests), *[0.0] * 14), requests * 0.0005)
     return Measured(
-        load, records, {"etcd.requests_per_second": rate, "etcd.wal_bytes_written": 1000.0 * requests, **figures},
+        load, requests, {}, {"etcd.requests_per_second": rate, "etcd.wal_bytes_written": 1000.0 * requests, **figures},
         dict.fromkeys(("etcd.wal_fsync_seconds", "etcd.backend_commit_seconds", "etcd.apply_execution_seconds"), buckets),
         {"leader": 0.5, "etcd": 0.5, "generator": 0.1, "load": 0.1, "others": 0.0}, scrapes=("before", "after"),
     )  # fmt: skip
@@ -70,8 +66,8 @@ def test_noise_is_the_spread_of_the_rounds() -> None:
 
 def test_the_median_round_decides_how_much_is_simulated() -> None:
     rounds = [measured(requests, 1.0, a_load()) for requests in (300, 100, 200)]
-    assert len(middle_round(rounds).records) == 200
-    assert len(middle_round(rounds[:2]).records) == 100
+    assert middle_round(rounds).requests == 200
+    assert middle_round(rounds[:2]).requests == 100
 
 
 def test_rows_compare_totals_of_that_round_and_medians_of_rates(small: tuple[LoadTest, Predicted]) -> None:
@@ -106,8 +102,7 @@ def test_rows_that_cannot_be_judged_say_why() -> None:
     assert doubt("etcd.wal_fsync_seconds.p99", [changed]).startswith("the lead changed")
     assert doubt("etcd.request_seconds.p99", [changed]) == ""
     failed = measured(10, 1, load)
-    failed.records.code[3] = 1
-    failed.records.codes.append("UNAVAILABLE")
+    failed.failures["UNAVAILABLE"] = 1
     assert doubt("etcd.revision", [failed]).startswith("requests failed")
     assert doubt("etcd.requests_per_second", [failed]) == ""
 

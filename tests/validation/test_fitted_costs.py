@@ -26,6 +26,7 @@ def as_measured(load: LoadTest, real: Inputs) -> Measured:
     found = predict("3.5.1", load, real, 9, 0, {})
     one = measured(len(found.records), 1, load, **found.figures)
     names = ("etcd.wal_fsync_seconds", "etcd.backend_commit_seconds", "etcd.apply_execution_seconds")
+    one.shares["generator"] = 0.0
     one.buckets = {name: through(found.run.distributions[name], MS_BOUNDS) for name in names}
     return one
 
@@ -41,7 +42,7 @@ def rounds() -> dict[str, list[Measured]]:
 def test_costs_are_found_again(rounds: dict[str, list[Measured]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sim.validation.fit._REQUESTS", 500)
     monkeypatch.setattr("sim.validation.fit._SHORTEST", 0.3)
-    monkeypatch.setattr("sim.validation.fit._ROUNDS", 4)
+    monkeypatch.setattr("sim.validation.fit._ROUNDS", 16)
     monkeypatch.setattr("sim.validation.fit._KNOBS", tuple(TRUE))
     found, how = fit("3.5.1", rounds, inputs(), {})
     assert how.knobs["save"] == pytest.approx(TRUE["save"], rel=0.2)
@@ -72,7 +73,8 @@ def test_a_save_is_as_etcd_saw_it_above_its_lowest_bound() -> None:
 def test_knobs_are_factors_on_the_defaults() -> None:
     found = turn(inputs(), TRUE)
     assert found.fitted["etcd.costs.request"] == "78us"
-    assert found.fitted["etcd.costs.wake"] == "100us"
+    assert found.fitted["etcd.costs.wake"] == "50us"
+    assert found.fitted["etcd.costs.handoff"] == "100us"
     assert found.disk.fdatasync.model_dump(mode="json")["quantiles"]["0.5"] == "400us"
     assert found.disk.backend_fdatasync is not None
     assert inputs().disk.backend_fdatasync is None

@@ -16,7 +16,7 @@ from sim.errors import InputError
 from sim.scenario.load_test import LoadTest
 from sim.validation import fit as fitting
 from sim.validation import inputs as probing
-from sim.validation import server, suite
+from sim.validation import measurement, server
 from sim.validation.measure import Measured
 from sim.validation.scrape import Buckets
 
@@ -49,16 +49,16 @@ def etcd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         found.shares["others"] = 0.5 if done.count(load.name) == 1 else 0.0
         return found
 
-    monkeypatch.setattr(suite, "Cluster", Cluster)
-    monkeypatch.setattr(suite, "measure", measure)
-    monkeypatch.setattr(suite, "reads", lambda *_: np.full(100, 90_000))
+    monkeypatch.setattr(measurement, "Cluster", Cluster)
+    monkeypatch.setattr(measurement, "measure", measure)
+    monkeypatch.setattr(measurement, "reads", lambda *_: np.full(100, 90_000))
     monkeypatch.setattr(fitting, "_ROUNDS", 1)
     monkeypatch.setattr(fitting, "_KNOBS", ("save",))
     monkeypatch.setattr(fitting, "_REQUESTS", 100)
     monkeypatch.setattr(fitting, "_SHORTEST", 0.1)
     monkeypatch.setattr(probing, "probe", lambda *_: profile())
     monkeypatch.setattr(probing, "_ping_pong", lambda: np.full(10, 30_000))
-    monkeypatch.setattr(suite, "check_place", lambda place, members: None)
+    monkeypatch.setattr(measurement, "check_place", lambda place, members: None)
     monkeypatch.setattr(server, "version_of", lambda path: "3.5.1")
     monkeypatch.setattr(server, "find_etcd", lambda path: tmp_path / "etcd")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -69,7 +69,7 @@ def profile() -> dict[str, Any]:
     return {"fdatasync": {"quantiles": {0: "80us", 0.5: "150us", 1: "300us"}}, "bandwidth": "1GB/s"}
 
 
-PROBES = ["p-c1-1k", "p-c64-1k", "p-c6-1k", "p-c16-8k", "p-r300-1k"]
+PROBES = ["p-c1-1k", "p-c64-1k", "p-c12-1k", "p-c16-8k", "p-r300-1k", "p-c8-txn", "p-c4-list"]
 
 
 def run(tmp_path: Path, *options: str) -> int:
@@ -102,7 +102,7 @@ def test_rounds_are_interleaved_and_every_cluster_ends(etcd: list[str], tmp_path
     loads = [what for what in etcd if what not in ("start", "stop") and not what.startswith("--")]
     assert loads == [*PROBES, "mine", "c8-256b"] * 2
     assert etcd.count("--max-snapshots=3") == 2
-    assert etcd.count("start") == etcd.count("stop") == 2 * 8  # and one a round for the reads
+    assert etcd.count("start") == etcd.count("stop") == 2 * 10  # and one a round for the reads
     assert not list(tmp_path.glob("etcdsim-validate-*"))
 
 
@@ -110,7 +110,7 @@ def test_disturbed_runs_are_repeated_while_there_are_retries(
     etcd: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(tmp_path, "--json", "--retries", "1") == 0
-    assert [etcd.count(name) for name in (*PROBES, "mine", "c8-256b")] == [3, 2, 2, 2, 2, 2, 2]
+    assert [etcd.count(name) for name in (*PROBES, "mine", "c8-256b")] == [3, 2, 2, 2, 2, 2, 2, 2, 2]
     err = capsys.readouterr().err
     assert "others 0.50; again" in err
     assert "warning: others used up to 0.50 cores" in err  # the others' first rounds stay
@@ -132,15 +132,52 @@ def test_everything_is_saved(etcd: list[str], tmp_path: Path, capsys: pytest.Cap
     out = tmp_path / "out"
     assert run(tmp_path, "-o", str(out), "--json") == 0
     assert json.loads((out / "validation.json").read_text()) == json.loads(capsys.readouterr().out)
+    assert (out / "measurement.json").is_file()
     details = json.loads((out / "rounds.json").read_text())["mine"]
     assert len(details["rounds"]) == 2
     fsync = details["histograms"]["etcd.wal_fsync_seconds"]
     assert len(fsync["predicted"]) == len(fsync["measured"][0]) == len(fsync["upper_seconds"]) + 1
-    assert len(list((out / "scrapes").iterdir())) == 7 * 2 * 2
+    assert len(list((out / "scrapes").iterdir())) == 9 * 2 * 2
     assert "| `etcd.requests_per_second` |" in (out / "validation.md").read_text()
     assert not list(tmp_path.glob(".out*"))
     assert run(tmp_path, "-o", str(out)) == 2
     assert "exists; name a new directory" in capsys.readouterr().err
+
+
+def test_a_kept_measurement_is_predicted_again(etcd: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without an etcd: the same predictions from the same measurement; a part of it, with another cost, others."""
+    out = tmp_path / "out"
+    assert run(tmp_path, "-o", str(out), "--json") == 0
+    first = json.loads(capsys.readouterr().out)
+    etcd.clear()
+    assert main(["validate", "--measured", str(out), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == first
+    assert main(["validate", "--measured", str(out), "--workload", "mine", "--set", "etcd.batch_interval=10ms", "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert {row["workload"] for row in again["rows"] if row["held_out"]} == {"mine"}
+    assert {row["figure"]: row["predicted"] for row in again["rows"]} != {row["figure"]: row["predicted"] for row in first["rows"]}
+    assert etcd == []
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["absent"], "etcdsim: --measured: absent: no such measurement; a file, a directory, or one of etcd-3.5.1"),
+        (["{}/other.json"], "other.json is not a measurement of `etcdsim validate`, schema version 1"),
+        (["{}/text"], "text: not JSON"),
+        (["{}/broken.json"], "broken.json: KeyError in it: 'etcd_version'"),
+        (["{}/other.json", "--rounds", "2"], "etcdsim: --rounds is about measuring; with --measured nothing is measured"),
+    ],
+)
+def test_a_measurement_that_cannot_be_read_is_one_line(
+    options: Sequence[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, text in (("other.json", "{}"), ("text", "text"), ("broken.json", '{"schema_version": 1, "probes": {}}')):
+        (tmp_path / name).write_text(text)
+    assert main(["validate", "--measured", *(option.format(tmp_path) for option in options)]) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert len(err.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -191,7 +228,7 @@ def test_what_ends_a_run_ends_its_cluster(
     def fail(*_: object) -> Measured:
         raise error
 
-    monkeypatch.setattr(suite, "measure", fail)
+    monkeypatch.setattr(measurement, "measure", fail)
     out = tmp_path / "out"
     assert run(tmp_path, "-o", str(out)) == (130 if isinstance(error, KeyboardInterrupt) else 2)
     said = capsys.readouterr().err.splitlines()[-1]
