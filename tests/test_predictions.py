@@ -91,7 +91,7 @@ def test_live_keys_lengthen_the_apply_tail_through_compaction_alone():
     none, many, untouched = compaction(0), compaction(1_000_000), compaction(1_000_000, every="")
     tail, longer, without = (run.quantile("etcd.apply_seconds", 0.99, between=("5m", "24m")) for run in (none, many, untouched))
     assert longer > 1.2 * tail  # at the same rate of writes
-    assert without == pytest.approx(tail, rel=0.1)
+    assert 0.8 * tail < without < 1.05 * tail
     assert many.metrics["etcd.apply_tail_share.compaction"] > 0.1
     assert untouched.metrics["etcd.apply_tail_share.compaction"] == 0
 

@@ -100,7 +100,9 @@ class Members:
         machine = Machine() if name is None else scenario.machines[name]
         if machine.cores is None:
             return None
-        return self._cpus.setdefault(f"members.{member}" if name is None else name, Cpu(machine.cores, machine.foreign_cores))
+        costs = scenario.etcd.costs
+        cpu = Cpu(machine.cores, machine.foreign_cores, costs.collect_after, costs.collection)
+        return self._cpus.setdefault(f"members.{member}" if name is None else name, cpu)
 
     def _route(self, one: str, other: str) -> Route:
         ground = self._ground

@@ -212,6 +212,8 @@ def _print(found: Validation, console: Console) -> None:
     for name in found.measurement.rounds:
         _print_workload(found, name, console)
     console.print()
+    _print_errors(found, console)
+    console.print()
     _print_summary(found, console)
 
 
@@ -246,6 +248,40 @@ def _print_workload(found: Validation, name: str, console: Console) -> None:
     console.print(table)
     for doubt in doubts:
         console.print(Text(f"  * does not count: {doubt}", style="dim"))
+
+
+_COLUMNS = {
+    "rate": "etcd.requests_per_second", "p50": "etcd.request_seconds.p50", "p90": "etcd.request_seconds.p90",
+    "p99": "etcd.request_seconds.p99", "fsyncs": "etcd.wal_fsyncs", "WAL bytes": "etcd.wal_bytes_written",
+    "in use": "etcd.db_bytes_in_use", "compact": "etcd.compaction_seconds.mean",
+}  # fmt: skip
+
+
+def _print_errors(found: Validation, console: Console) -> None:
+    """The errors of the most asked for figures, a load a line."""
+    from rich.text import Text
+
+    from sim.report.figure_table import plain_table
+    from sim.validation.report import percent
+
+    console.print(Text("Errors by workload", style="bold").append("  (predicted - measured) / measured; * does not count"))
+    table = plain_table()
+    table.add_column("held out", no_wrap=True, min_width=17)
+    for title in (*_COLUMNS, "noise of p99"):
+        table.add_column(title, justify="right", no_wrap=True)
+    rows = {(row.workload, row.figure): row for row in found.rows}
+    for name in found.measurement.loads:
+        cells: list[Text | str] = []
+        for figure in _COLUMNS.values():
+            row = rows.get((name, figure))
+            if row is None or row.error is None:
+                cells.append("-")
+                continue
+            style = "dim" if row.doubt else "green" if abs(row.error) <= (row.goal or 0.05) else "yellow"
+            cells.append(Text(percent(row.error, signed=True) + ("*" if row.doubt else ""), style=style))
+        tail = rows.get((name, _COLUMNS["p99"]))
+        table.add_row(f"  {name}", *cells, "-" if tail is None or tail.noise is None else percent(tail.noise))
+    console.print(table)
 
 
 def _print_summary(found: Validation, console: Console) -> None:

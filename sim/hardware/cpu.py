@@ -13,12 +13,14 @@ it are done a second, which is where throughput saturates.
 
 Sources: Go runtime proc.go (ready puts a woken goroutine in `runnext`; exitsyscall without an idle P goes to the global run queue,
 schedule looks into that every 61st time and whenever a P has nothing else).
-Simplified: pieces are not preempted (Go: after 10 ms); a core is as fast under load as alone; no garbage collection.
+Simplified: pieces are not preempted (Go: after 10 ms); a core is as fast under load as alone. A garbage collection comes after
+so much work, whoever did it, and holds up for a fixed time what waits in turn.
 """
 
 from __future__ import annotations
 
 from heapq import heapreplace
+from math import inf
 from typing import Final
 
 from sim.units import MICROSECOND, MILLISECOND, Nanoseconds
@@ -34,20 +36,25 @@ _FORGOTTEN: Final[Nanoseconds] = 20 * MILLISECOND
 
 
 class Cpu:
-    """A machine's cores. foreign: how many of them others keep busy on average.
+    """A machine's cores. foreign: how many of them others keep busy on average. until_collection: work between two garbage
+    collections, none with 0; collection: how long one takes, ns.
 
     free: a heap of the times at which each core is free; the hot path looks at its first place and replaces it.
     """
 
-    __slots__ = ("_every", "_foreign_told", "_tick", "foreign", "free", "used")
+    __slots__ = ("_collection", "_collects_at", "_every", "_foreign_told", "_tick", "_until_collection", "foreign", "free", "used")
 
-    def __init__(self, cores: int, foreign: float = 0.0):
+    def __init__(
+        self, cores: int, foreign: float = 0.0, until_collection: Nanoseconds = 0, collection: Nanoseconds = 0
+    ):  # fmt: skip
         self.free: list[Nanoseconds] = [0] * cores
         self.foreign = foreign
         self._every = round(PIECE / foreign) if foreign else 0
         self._foreign_told: Nanoseconds = 0
         self.used: Nanoseconds = 0
         self._tick = 0.0
+        self._until_collection, self._collection = until_collection, collection
+        self._collects_at: float = until_collection or inf
 
     @property
     def cores(self) -> int:
@@ -64,7 +71,14 @@ class Cpu:
             begins = now
         heapreplace(free, begins + work)
         self.used += work
+        if self.used >= self._collects_at:
+            self._collect(now)
         return begins + work
+
+    def _collect(self, now: Nanoseconds) -> None:
+        """A garbage collection begins: no core is free before its end."""
+        self._collects_at = self.used + self._until_collection
+        self.free = [max(free, now) + self._collection for free in self.free]  # the order stays
 
     def back(self, now: Nanoseconds, work: Nanoseconds) -> Nanoseconds:
         """A piece of work comes back from a system call: when it begins."""

@@ -38,6 +38,8 @@ from sim.scenario import Scenario, dump
 from sim.scenario import load as load_scenario
 
 REPLICATIONS: Final = "replications.json"
+_END: Final = "..."
+"""How a saved scenario ends (YAML: the end of a document): a shorter text may be a scenario, too."""
 _PACKAGES: Final = ("numpy", "scipy", "simpy", "pandas", "pyarrow")
 _DISTRIBUTIONS: Final = pa.schema(
     [
@@ -142,13 +144,16 @@ def read_scenario(directory: Path) -> Scenario:
     if not path.is_file():
         raise InputError(f"{path} is missing")
     try:
-        return load_scenario(path)
+        scenario = load_scenario(path)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+    if not path.read_text(encoding="utf-8").rstrip().endswith(_END):
+        raise InputError(f'{path}: its end is missing, a line "{_END}"; it was cut off')
+    return scenario
 
 
 def _write(runs: Runs, directory: Path) -> None:
-    (directory / "scenario.yaml").write_text(dump(runs.scenario), encoding="utf-8")
+    (directory / "scenario.yaml").write_text(f"{dump(runs.scenario)}{_END}\n", encoding="utf-8")
     summary = document(runs)
     del summary["wall_seconds"]
     (directory / "summary.json").write_text(text(summary), encoding="utf-8")

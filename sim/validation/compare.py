@@ -32,6 +32,7 @@ COUNTED: Final = (
 )  # fmt: skip
 """Of the run with as many requests as the measurement's median round."""
 EXACT: Final = COUNTED[:3]
+RACES: Final = EXACT[:2]
 _STEADY: Final = {"etcd.keys_live", "etcd.db_bytes_total", "etcd.db_bytes_in_use"}
 """Figures that need not grow with the requests."""
 BUCKETED: Final = ("etcd.wal_fsync_seconds", "etcd.backend_commit_seconds", "etcd.apply_execution_seconds")
@@ -127,6 +128,8 @@ def doubt(figure: str, rounds: Sequence[Measured]) -> str:
     server = figure.startswith(BUCKETED) or figure in ("etcd.wal_fsyncs", "etcd.writes_per_batch", *COUNTED[3:])
     if server and any(one.figures.get("etcd.leader_changes") for one in rounds):
         return "the lead changed: it is of the member that led first"
+    if figure in RACES and rounds[0].load.clients and {"put_new", "delete"} <= set(rounds[0].load.shares):
+        return "whether a delete finds a key that was put a moment before is a race"
     if figure in COUNTED and any(one.failures for one in rounds):
         return "requests failed, and which of them were applied is chance"
     return ""

@@ -23,7 +23,7 @@ from sim.scenario.device import DeviceProfile
 from sim.scenario.etcd import Costs
 from sim.scenario.load_test import LoadTest
 from sim.streams import PROBABILITIES
-from sim.units import MICROSECOND, SECOND, format_duration
+from sim.units import MICROSECOND, MILLISECOND, SECOND, format_duration
 from sim.validation.inputs import Inputs
 from sim.validation.measure import Measured
 from sim.validation.predict import Predicted, predict
@@ -31,16 +31,18 @@ from sim.validation.scrape import Buckets
 
 _COSTS: Final = ("request", "request_per_kib", "ready", "entry", "apply_per_kib", "page_write")
 """Durations of `etcd.costs`."""
-_KNOBS: Final = (*_COSTS, "apply", "save", "commit", "sparse", "wake", "handoff", "txn", "read")
+_KNOBS: Final = (*_COSTS, "apply", "save", "commit", "sparse", "wake", "handoff", "txn", "read", "garbage", "collection")
 """apply: scales that law; save, commit: the disk's, for the log and for the backend file; sparse: what requests take longer that
 come one by one, and wake whoever serves them; txn: what a transaction costs more than a put, in the goroutine of its request and in
-apply; read: of a key walked and of a key returned."""
+apply; read: of a key walked and of a key returned; garbage: how often one
+collects."""
+_COLLECT_AFTER: Final = 100 * MILLISECOND
 _WAKE: Final = 50 * MICROSECOND
 _HANDOFF: Final = 100 * MICROSECOND
-"""Where the fits of `etcd.costs.wake` and `.handoff` begin."""
+"""Where the fits of `etcd.costs.collect_after`, `.wake` and `.handoff` begin."""
 _WEIGHTS: Final = {
     "etcd.requests_per_second": 0.03, "etcd.request_seconds.p50": 0.06, "etcd.request_seconds.p90": 0.3,
-    "etcd.request_seconds.p99": 0.6, "etcd.writes_per_batch": 0.3, "etcd.wal_fsync_seconds.mean": 0.2,
+    "etcd.request_seconds.p99": 0.3, "etcd.writes_per_batch": 0.3, "etcd.wal_fsync_seconds.mean": 0.2,
     "etcd.backend_commit_seconds.mean": 0.15, "etcd.apply_execution_seconds.mean": 0.3,
 }  # fmt: skip
 """How far off each may be before it counts: about what repeats differ by."""
@@ -127,6 +129,8 @@ def turn(inputs: Inputs, knobs: Mapping[str, float]) -> Inputs:
     for knob, names in (("txn", ("txn", "txn_apply")), ("read", ("index_key", "read_key"))):
         for name in names:
             fitted[f"etcd.costs.{name}"] = format_duration(round(getattr(defaults, name) * knobs.get(knob, 1.0)))
+    fitted["etcd.costs.collect_after"] = format_duration(round(_COLLECT_AFTER / knobs.get("garbage", 1.0)))
+    fitted["etcd.costs.collection"] = format_duration(round(defaults.collection * knobs.get("collection", 1.0)))
     fitted["etcd.costs.wake"] = format_duration(round(_WAKE * knobs.get("wake", 1.0)))
     fitted["etcd.costs.handoff"] = format_duration(round(_HANDOFF * knobs.get("handoff", 1.0)))
     fitted["etcd.costs.apply"] = _scaled(table(defaults.apply), knobs.get("apply", 1.0))

@@ -66,11 +66,11 @@ def test_fewer_shares_are_fewer_seats():
 
 def test_an_operators_lease_is_workload_low():
     """Facts 5.3: an overload of the level costs a third-party operator its lease; a level of its own would not."""
-    own = crowd({}, clients=450, controllers=controller(leader_election=True, count=3))
+    own = crowd({}, clients=900, controllers=controller(leader_election=True, count=3))
     lost, _ = leads_lost_and_won(own)
     assert lost
     level = {"priority_level": "leader-election"}
-    privileged = crowd({}, clients=450, controllers=controller(leader_election=True, count=3, client=level))
+    privileged = crowd({}, clients=900, controllers=controller(leader_election=True, count=3, client=level))
     assert leads_lost_and_won(privileged) == ([], [])
     alone = crowd({}, clients=5, controllers=controller(leader_election=True))
     assert leads_lost_and_won(alone) == ([], [])

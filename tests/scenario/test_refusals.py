@@ -291,7 +291,7 @@ CASES = {
     "kind from the name": (
         HEAD + "workloads: {churn: {every: 1m}}",
         "workloads.churn.kind: missing, and the name is not a kind; one of pod_churn, lists, objects, "
-        "writers, coordination, certificates, telemetry, map_access, storm, lookups",
+        "writers, coordination, certificates, telemetry, map_access, storm, lookups, watches",
     ),
     "kind of workload": (
         HEAD + "workloads: {churn: {kind: pod_chrun, every: 1m}}",

@@ -98,6 +98,9 @@ def test_rows_that_cannot_be_judged_say_why() -> None:
     busy.shares["generator"] = 0.61
     assert doubt("etcd.request_seconds.p99", [measured(10, 1, load), busy]).startswith("the generator used 61% of a core")
     assert doubt("etcd.wal_bytes_written", [busy]) == ""
+    racing = measured(10, 1, a_load(op="mix", mix={"put_new": 1, "delete": 1}))
+    assert "is a race" in doubt("etcd.keys_live", [racing])
+    assert doubt("etcd.wal_entries", [racing]) == ""
     changed = measured(10, 1, load, **{"etcd.leader_changes": 1.0})
     assert doubt("etcd.wal_fsync_seconds.p99", [changed]).startswith("the lead changed")
     assert doubt("etcd.request_seconds.p99", [changed]) == ""
