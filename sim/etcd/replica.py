@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from sim.etcd.leaf import PAGE
 from sim.etcd.member import Member
 from sim.etcd.request import COHORT, Entry, Op
 from sim.journal import Journal, Samples
@@ -93,9 +94,10 @@ class Replica:
         return max(asks, ends)
 
     def _commit(self, begins: Nanoseconds) -> Nanoseconds:
+        """Pages and meta page, each with an fdatasync: when they are on the disk."""
         file = self.member.file
         pages = self._last_pages = self._pages() or self._last_pages
         self._pending = 0
-        self._work += pages * self._page_write
-        took = file.draw() + file.draw() + pages * self._page_write + int((pages + 1) * 4096 * file.ns_per_byte)
-        return begins + took if file.stalls is None else file.stalls.finish(begins, begins + took)
+        work = pages * self._page_write
+        self._work += work
+        return file.sync(file.sync(begins + work, pages * PAGE), PAGE)

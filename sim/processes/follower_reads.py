@@ -57,7 +57,11 @@ class FollowerReads(Reads):
         self._index_applied = self._gate.replica.free_at
         if cpu is not None:
             cpu.urge(now, ready)
-        self._go(self._lead.heard(now + ready), lambda: self._at_turn(self._confirmed))
+        confirmed = self._lead.heard(now + ready)
+        if confirmed > now + RETRY:
+            self._again()
+        else:
+            self._go(confirmed, lambda: self._at_turn(self._confirmed))
 
     def _confirmed(self) -> None:
         if not self._follows:

@@ -58,7 +58,7 @@ class Gate:
         self._env, self._lead, self._rules, self._door, self._outbox = env, lead, rules, door, outbox
         self.replica, self.member = replica, replica.member
         self.follower: Follower | None = None
-        self._taking, self._answering = rules.request - rules.request // 2, rules.request // 2
+        self._answering = rules.request // 2
         self._waiting: deque[Forwarded] = deque()  # in the order of asking; answered ones leave from its head
         self._held: list[Forwarded] = []  # nobody leads
         self._overdue = Alarm(env, self._expire)
@@ -100,7 +100,7 @@ class Gate:
             self._overdue.arm(max(0, entry.asked + self._rules.request_timeout - now))
         begins, cpu = now, self.member.cpu
         if cpu is not None:
-            work = self._taking + (call.data * self._rules.request_per_kib >> 10)
+            work = self._rules.taking(call.shape, call.data)
             begins = cpu.run(now, work) - work
         if begins > now:
             Alarm(self._env, lambda _alarm: self._propose(entry)).arm(begins - now)
@@ -132,7 +132,7 @@ class Gate:
             cpu.urge(now, self.replica.take_work())
         for entry, done in zip(entries, dones, strict=True):
             if isinstance(entry, Forwarded) and entry.gate is self:
-                self.answer(entry, now, done)
+                self.answer(entry, now, done + self._rules.handoff)
 
     def answer(self, entry: Forwarded, now: Nanoseconds, done: Nanoseconds) -> None:
         """This member has applied an entry of its own client, which hears of it where it still waits then."""

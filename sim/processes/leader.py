@@ -114,7 +114,7 @@ class Leader:
             call = proposed
         cpu = self._cpu
         if cpu is not None:
-            work = self._taking + call.shape.request_ns + (call.data * self._per_kib >> 10)
+            work = self._taking + call.shape.request_ns + (call.data * self._per_kib >> 10)  # `rules.taking`, without its call
             begins = cpu.run(now, work) - work
             if begins > now:  # its goroutine's own time is part of its way here, its wait for a core is not
                 self._handlers.append((begins, call))
@@ -153,8 +153,7 @@ class Leader:
         cohorts = [cohort for storm in self._storms if (cohort := storm.take()) is not None]
         for cohort in cohorts:
             if self._cpu is not None:
-                each = self._taking + cohort.shape.request_ns + self._entry + (cohort.data * self._per_kib >> 10)
-                self._charge(now, cohort.count * each)
+                self._charge(now, cohort.count * (self._rules.taking(cohort.shape, cohort.data) + self._entry))
         return cohorts
 
     def _charge(self, now: Nanoseconds, work: Nanoseconds) -> None:

@@ -96,6 +96,27 @@ def test_clients_of_followers_go_on_with_the_next_leader() -> None:
     assert (m["etcd.keys_created"] or 0) > 2.2 * (calm["etcd.keys_created"] or 0)
 
 
+@pytest.mark.parametrize("at", ["503ms", "506ms", "515ms", "527ms"])  # the question, the heartbeat or the answer is under way
+def test_reads_of_followers_go_on_after_a_cut(at: str) -> None:
+    """A heartbeat that no quorum will answer does not keep the round: it is asked again, at whoever leads then."""
+    faults = {f"cut-{name}": {"kind": "partition", "link": f"a-{name}", "at": at, "for": "20s"} for name in "bc"}
+    m = run("follower", "get", horizon="4s", clients=4, faults=faults).metrics
+    assert m["etcd.leader_changes"] == 1
+    assert (m["etcd.request_seconds.max"] or 0) < 2
+    assert (m["etcd.request_seconds.count"] or 0) > 300
+
+
+def test_a_followers_client_pays_what_a_leaders_does() -> None:
+    """Waking the goroutines on an answer's way, and a transaction's own cost: the same at both."""
+    for costs in ({"handoff": "3ms"}, {"request": "2ms"}):
+        more = {"etcd": {"costs": costs}}
+        dearer = [run(target, **more).metrics["etcd.request_seconds.p50"] or 0.0 for target in ("leader", "follower")]
+        plain = [latency(target, "put_new") for target in ("leader", "follower")]
+        added = [one - other for one, other in zip(dearer, plain, strict=True)]
+        assert added[1] == pytest.approx(added[0], rel=0.1)
+        assert added[0] > 0.001
+
+
 def test_a_storm_asks_members_in_turn() -> None:
     means = {}
     for target in ("leader", "follower", "all"):
