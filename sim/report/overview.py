@@ -29,7 +29,7 @@ from sim.units import format_size
 if TYPE_CHECKING:
     from sim.result import Run, Runs
 
-COLOURS: Final = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLOURS: Final = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31")
 _INK: Final = "#222222"
 _QUIET: Final = "#6b6b6b"
 _FAINT: Final = "#e4e4e4"
@@ -64,6 +64,10 @@ _QUOTA_IN_SIGHT: Final = 12
 """A quota more than so many times above the file would flatten the curves; it is then told, not drawn."""
 _LABEL_GAP: Final = 13.0
 """Least distance between the end labels of two lines, in points."""
+_FEW: Final = 4
+"""Of more lines than these, those that end at the same value share a label."""
+_SHARED: Final = "#444444"
+"""Colour of such a label."""
 _FLOOR_SECONDS: Final = 1e-6
 _BINS: Final = 120
 """Into so many intervals a line that swings is condensed."""
@@ -303,13 +307,31 @@ def _end_labels(axes: Axes, ends: Sequence[tuple[Line, str, str]]) -> None:
         (float(axes.transData.transform((0, max(_last(values), _FLOOR_SECONDS)))[1]) - box.y0) / box.height
         for (_, values), _, _ in ends
     ]
-    lowest = -math.inf
+    labels: list[tuple[float, str, str]] = []
     for height, (_, colour, said) in sorted(zip(heights, ends, strict=True), key=lambda one: one[0]):
-        lowest = max(height, lowest + gap)
+        if len(ends) > _FEW and labels and labels[-1][2] == said:
+            labels[-1] = labels[-1][0], _SHARED, said
+        else:
+            labels.append((height, colour, said))
+    for place, (_, colour, said) in zip(_apart([height for height, _, _ in labels], gap), labels, strict=True):
         axes.annotate(
-            said, (1, lowest), xycoords="axes fraction", xytext=(5, 0), textcoords="offset points", color=colour,
-            fontsize=9.5, fontweight="bold", va="center", annotation_clip=False,
+            said, (1, place), xycoords="axes fraction", xytext=(5, 0), textcoords="offset points", color=colour,
+            fontsize=9.5 if len(labels) * gap <= 1 else 7.5, fontweight="bold", va="center", annotation_clip=False,
         )  # fmt: skip
+
+
+def _apart(heights: Sequence[float], gap: float) -> list[float]:
+    """Rising places from 0 to 1, near these rising ones and `gap` apart; less where so many do not fit."""
+    step = min(gap, 1 / max(len(heights) - 1, 1))
+    places, lowest = [], 0.0
+    for height in heights:
+        places.append(max(height, lowest))
+        lowest = places[-1] + step
+    highest = 1.0
+    for number in reversed(range(len(places))):
+        places[number] = min(places[number], highest)
+        highest = places[number] - step
+    return places
 
 
 def _nothing(axes: Axes, ends: Sequence[object]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from report_sample import run, runs, scenario
 
-from sim.report.overview import COLOURS, overview, png
+from sim.report.overview import COLOURS, _apart, overview, png
 from sim.result import Runs
 
 
@@ -30,6 +30,16 @@ def test_panels_names_values_and_quota() -> None:
         "Work queue depth", "Apply latency (log scale)", "2.36 M", "2.26 GB", "quota 2GiB = 2.15 GB", "max 380", "hours",
     ):  # fmt: skip
         assert expected in found
+
+
+@pytest.mark.parametrize("heights", [[0.5], [0.1, 0.1, 0.12], [0.98, 0.99, 1.0, 1.0], [0.9] * 30, [-0.2, 0.5, 1.3]])
+def test_end_labels_stay_beside_their_panel(heights: list[float]) -> None:
+    """However many lines there are: rising, apart, and between bottom and top."""
+    places = _apart(heights, 0.07)
+    assert places[0] >= 0
+    assert places[-1] <= 1
+    least = min(0.07, 1 / max(len(heights) - 1, 1))
+    assert all(after - before >= least - 1e-9 for before, after in pairwise(places))
 
 
 def test_end_labels_do_not_cover_each_other() -> None:
