@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -21,10 +21,18 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from sim.scenario.load_test import LoadTest
-    from sim.validation.measurement import Plan
+    from sim.validation.measurement import Measurement, Plan
     from sim.validation.suite import Validation
 
-_LONGEST = 600
+_LONGEST: Final = 600
+_MEASURING: Final = ("etcd", "suite_name", "rounds", "seconds", "data_dir", "patience", "retries", "seed")
+"""Options that a kept measurement has settled."""
+_COLUMNS: Final = {
+    "rate": "etcd.requests_per_second", "p50": "etcd.request_seconds.p50", "p90": "etcd.request_seconds.p90",
+    "p99": "etcd.request_seconds.p99", "fsyncs": "etcd.wal_fsyncs", "WAL bytes": "etcd.wal_bytes_written",
+    "in use": "etcd.db_bytes_in_use", "compact": "etcd.compaction_seconds.mean",
+}  # fmt: skip
+"""Of the table of errors."""
 
 
 @click.command(short_help="Compare predictions with a real etcd on this machine.")
@@ -70,8 +78,10 @@ def validate(
     from sim.scenario import parse_assignment
     from sim.validation import measurement
     from sim.validation.report import save
+    from sim.validation.server import find_etcd, version_of
     from sim.validation.suite import check
-    from sim.validation.suite import validate as compare
+    from sim.validation.suite import validate as predict
+    from sim.validation.workload import read_loads, suite
 
     changes = dict(parse_assignment(text) for text in assignments)
     if out is not None:
@@ -79,23 +89,22 @@ def validate(
     if measured is not None:
         _refuse_options_of_measuring()
         taken = measurement.read(measured)
-        if workloads:
-            taken = taken.only(workloads)
+        taken = taken.only(workloads) if workloads else taken
         check(taken.version, [rounds[0].load for rounds in taken.loads.values()], changes)
-        found = compare(taken, changes, remark)
     else:
-        plan = _plan(etcd, workloads, suite_name, rounds, seconds, data_dir, patience, retries, seed)
-        check(plan.version, plan.loads, changes)
-        remark(
-            f"etcd {plan.version}, {len(plan.used_probes)} probes and {_count(len(plan.loads), 'workload')}, "
-            f"{_count(rounds, 'round')}: about {max(plan.seconds / 60, 1):.0f} min, and as long as it takes to simulate them"
-        )
-        with _hung_up_like_interrupted():
-            try:
-                taken = measurement.take(plan, remark)
-            except KeyboardInterrupt:
-                raise Interrupted("interrupted; every etcd that was started has ended, nothing was kept") from None
-        found = compare(taken, changes, remark)
+        lasting = None if seconds is None else _seconds("--seconds", seconds, 1)
+        loads = [load for called in workloads for load in read_loads(called).values()]
+        if suite_name is not None or not workloads:
+            loads += _lasting(suite(suite_name or "quick"), lasting)
+        binary = find_etcd(etcd)
+        plan = measurement.Plan(
+            binary, version_of(binary), loads, _lasting(suite("probe"), lasting), rounds, data_dir or Path(tempfile.gettempdir()),
+            seed, _seconds("--patience", patience, 0), retries,
+        )  # fmt: skip
+        plan.check()
+        check(plan.version, loads, changes)
+        taken = _taken(plan)
+    found = predict(taken, changes, remark)
     if out is not None:
         save(found, out)
     if as_json:
@@ -110,9 +119,6 @@ def validate(
         remark(f"saved in {out}")
 
 
-_MEASURING = ("etcd", "suite_name", "rounds", "seconds", "data_dir", "patience", "retries", "seed")
-
-
 def _refuse_options_of_measuring() -> None:
     """Raises InputError where an option was given that a kept measurement has settled."""
     context = click.get_current_context()
@@ -121,34 +127,19 @@ def _refuse_options_of_measuring() -> None:
             raise InputError(f"{option.opts[0]} is about measuring; with --measured nothing is measured")
 
 
-def _plan(
-    etcd: Path | None,
-    workloads: Sequence[str],
-    suite_name: str | None,
-    rounds: int,
-    seconds: str | None,
-    data_dir: Path | None,
-    patience: str,
-    retries: int,
-    seed: int,
-) -> Plan:
-    """What the options say is to be measured. Raises InputError."""
-    from sim.validation.measurement import Plan
-    from sim.validation.server import find_etcd, version_of
-    from sim.validation.workload import read_loads, suite
+def _taken(plan: Plan) -> Measurement:
+    """Measure, and say beforehand how long that takes. Raises InputError, Interrupted."""
+    from sim.validation.measurement import take
 
-    lasting = None if seconds is None else _seconds("--seconds", seconds, 1)
-    loads = [load for called in workloads for load in read_loads(called).values()]
-    probes = _lasting(suite("probe"), lasting)
-    if suite_name is not None or not workloads:
-        loads += _lasting(suite(suite_name or "quick"), lasting)
-    binary = find_etcd(etcd)
-    plan = Plan(
-        binary, version_of(binary), loads, probes, rounds, data_dir or Path(tempfile.gettempdir()), seed,
-        _seconds("--patience", patience, 0), retries,
-    )  # fmt: skip
-    plan.check()
-    return plan
+    remark(
+        f"etcd {plan.version}, {len(plan.used_probes)} probes and {_count(len(plan.loads), 'workload')}, "
+        f"{_count(plan.rounds, 'round')}: about {max(plan.seconds / 60, 1):.0f} min, and as long as it takes to simulate them"
+    )
+    with _hung_up_like_interrupted():
+        try:
+            return take(plan, remark)
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted; every etcd that was started has ended, nothing was kept") from None
 
 
 def _lasting(loads: dict[str, LoadTest], seconds: float | None) -> list[LoadTest]:
@@ -205,9 +196,11 @@ def _print(found: Validation, console: Console) -> None:
         console.print(Text(f"What predictions of {_count(members, 'member')} are made from", style="bold"))
         table = plain_table()
         table.show_header = False
+        above = ""
         for name, one in inputs.plain().items():
             value = str(one["value"]) if isinstance(one["value"], str) else ""
-            table.add_row(f"  {name}", value, Text(one["from"]))
+            table.add_row(f"  {name}", value, Text("as above" if one["from"] == above else one["from"]))
+            above = one["from"]
         console.print(table)
     for name in found.measurement.rounds:
         _print_workload(found, name, console)
@@ -248,13 +241,6 @@ def _print_workload(found: Validation, name: str, console: Console) -> None:
     console.print(table)
     for doubt in doubts:
         console.print(Text(f"  * does not count: {doubt}", style="dim"))
-
-
-_COLUMNS = {
-    "rate": "etcd.requests_per_second", "p50": "etcd.request_seconds.p50", "p90": "etcd.request_seconds.p90",
-    "p99": "etcd.request_seconds.p99", "fsyncs": "etcd.wal_fsyncs", "WAL bytes": "etcd.wal_bytes_written",
-    "in use": "etcd.db_bytes_in_use", "compact": "etcd.compaction_seconds.mean",
-}  # fmt: skip
 
 
 def _print_errors(found: Validation, console: Console) -> None:
