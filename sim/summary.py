@@ -266,6 +266,8 @@ def _fleets(recorder: Recorder) -> dict[str, float | None]:
         found[f"workloads.{name}.map.lost_updates"] = threads.lost
         found[f"workloads.{name}.map.ended_seconds"] = threads.ended / SECOND
     return found
+
+
 def guard_figures(world: World, horizon: Nanoseconds, series: pd.DataFrame) -> dict[str, float | None]:
     """What storms offered, what readers found, and what guards did."""
     storms = [storm.tally for storm in world.storms.values()]

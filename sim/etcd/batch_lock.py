@@ -13,11 +13,13 @@ Sources: etcd server/storage/backend (backend.go run, defrag; batch_tx.go Unlock
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from array import array
 from collections import deque
 from collections.abc import Callable
 
 from sim.etcd.bbolt import Pages
+from sim.etcd.leaf import PAGE
 from sim.etcd.mvcc import Mvcc
 from sim.etcd.rules import GROWTH, BackendCosts, BackendRules
 from sim.etcd.tail import COMMIT, Tail
@@ -26,7 +28,7 @@ from sim.journal import Journal
 from sim.units import Bytes, Nanoseconds
 
 
-class BatchLock:
+class BatchLock(ABC):
     """The open bbolt transaction and the lock around it.
 
     pending: changes of the store since the last commit, of them each writer's. commits: when each was done, and how long it took.
@@ -95,9 +97,9 @@ class BatchLock:
         if not self._pending and self._commit_due <= asks < self._turn_due:  # an idle timer only comes round again
             self._commit_due += ((asks - self._commit_due) // interval + 1) * interval
 
+    @abstractmethod
     def _turn(self) -> None:
         """One turn of the running compaction."""
-        raise NotImplementedError
 
     def _commit(self, begins: Nanoseconds, cause: int = COMMIT) -> Nanoseconds:
         """Commit the open bbolt transaction; the time at which it is done. The caller holds the lock until then.
@@ -113,8 +115,8 @@ class BatchLock:
             if self._rules.grows_in_steps:
                 self.length += GROWTH
                 ends = self._disk.sync(ends, 0)
-        ends = self._disk.sync(ends, pages * 4096)
-        ends = self._disk.sync(ends, 4096)
+        ends = self._disk.sync(ends, pages * PAGE)
+        ends = self._disk.sync(ends, PAGE)
         self._pending = 0
         if cause == COMMIT:
             self.tail.committed(ends - begins, self._pending_by)
