@@ -15,8 +15,9 @@ from sim.apiserver.watch_history import WatchHistory
 from sim.assembly import build
 from sim.clientgo.handlers import Notification
 from sim.clientgo.reflector import ANY_VERSION, List, Reflector, ReflectorSettings
-from sim.processes import watch
+from sim.processes.cacher import Cacher
 from sim.processes.informer import Informer
+from sim.processes.reflector import End
 from sim.units import HOUR, MILLISECOND, MINUTE, SECOND
 
 PLAIN = ReflectorSettings.of((0, 34))
@@ -181,7 +182,7 @@ def test_who_could_not_come_back_within_the_window_lists_once():
     # The network swallows the client: its stream is cut at the server, and its requests are refused, for two minutes.
     world.server = _Deaf(world.server)
     world.hub.cacher("pod").leave(away)
-    away.cut(world.env.now, watch.End("outage"))
+    away.cut(world.env.now, End("outage"))
     for tick in range(100):
         world.at((3 + tick) * SECOND, lambda: [world.put(pod("a")) for _ in range(2_000)])
     world.run(103 * SECOND)
@@ -280,14 +281,14 @@ def test_a_history_that_survives_the_outage_is_noticed(monkeypatch):
 
 
 def test_events_that_are_not_dealt_to_who_comes_meanwhile_are_missed(monkeypatch):
-    begin = watch.Cacher._begin
+    begin = Cacher._begin
 
     def forgets(self, stream, told, initial):
         pending, self._pending = self._pending, type(self._pending)()
         begin(self, stream, told, initial)
         self._pending = pending
 
-    monkeypatch.setattr(watch.Cacher, "_begin", forgets)
+    monkeypatch.setattr(Cacher, "_begin", forgets)
     world = World(lag=lambda: 50 * MILLISECOND)
     informer = churning(world)
     assert stored(informer) != expected(world)
