@@ -18,6 +18,7 @@ import struct
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -196,19 +197,20 @@ def run_traced(binary: str, case: Case, trace: Path) -> dict[str, Any]:
     return result
 
 
-def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def record(about: str, cases: Sequence[Any], run: Callable[[str, Any], dict[str, Any]], folder: str, shown: Sequence[str]) -> None:
+    """The command line of a recorder: run the cases that are named, or all, and write a file each. shown: what to print of them."""
+    arguments = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--etcd", required=True, help="path of the etcd binary")
-    arguments.add_argument("--out", type=Path, default=Path("data/golden/bbolt"))
+    arguments.add_argument("--out", type=Path, default=Path(folder))
     arguments.add_argument("names", nargs="*", help="cases; all if none is named")
     options = arguments.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    for case in CASES:
+    for case in cases:
         if not options.names or case.name in options.names:
             result = run(options.etcd, case)
             (options.out / f"{case.name}.json").write_text(json.dumps(result, indent=1) + "\n")
-            print(case.name, result["filled"], result.get("compacted"), result.get("again"))
+            print(case.name, {step: result[step] for step in shown if step in result})
 
 
 if __name__ == "__main__":
-    main()
+    record(__doc__, CASES, run, "data/golden/bbolt", ("filled", "compacted", "again"))

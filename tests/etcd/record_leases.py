@@ -9,15 +9,13 @@ known: `commit_every` n sets backend-batch-limit n and an interval of an hour.
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from record_bbolt import measure, pages_written, tree
+from record_bbolt import measure, pages_written, record, tree
 from record_wal import Etcd, b64
 
 STRACE = ["strace", "-D", "-f", "-e", "trace=pwrite64"]
@@ -94,19 +92,5 @@ def run(binary: str, case: Case) -> dict[str, Any]:
     return result
 
 
-def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--etcd", required=True, help="path of the etcd binary")
-    arguments.add_argument("--out", type=Path, default=Path("data/golden/leases"))
-    arguments.add_argument("names", nargs="*", help="cases; all if none is named")
-    options = arguments.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
-    for case in CASES:
-        if not options.names or case.name in options.names:
-            result = run(options.etcd, case)
-            (options.out / f"{case.name}.json").write_text(json.dumps(result, indent=1) + "\n")
-            print(case.name, {step: result[step] for step in ("granted", "attached", "revoked", "defragmented") if step in result})
-
-
 if __name__ == "__main__":
-    main()
+    record(__doc__, CASES, run, "data/golden/leases", ("granted", "attached", "revoked", "defragmented"))
